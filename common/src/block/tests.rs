@@ -1,0 +1,123 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::ids::EventId;
+use crate::table::{host_metrics, requests};
+
+fn request_block(rows: usize) -> Block {
+    let statuses = (0..rows).map(|row| (row % 3 > 0).then_some(200 + row as i64));
+    let errors = (0..rows).map(|row| (row % 3 == 0).then_some("client_disconnect"));
+    Block::of_rows(rows)
+        .ids(requests::EVENT_ID, (0..rows).map(|row| EventId::from_u128((7 << 100) + row as u128)))
+        .growing(requests::TIMESTAMP, (0..rows).map(|row| 1_700_000_000_000_000 + row as i64))
+        .constant(requests::SERVICE, Some("shop"))
+        .texts(requests::METHOD, (0..rows).map(|_| Some("GET")))
+        .texts(requests::ROUTE, (0..rows).map(|row| Some(if row % 2 == 0 { "/" } else { "/cart" })))
+        .texts(requests::PATH, (0..rows).map(|_| Some("/")))
+        .optional_integers(requests::STATUS, statuses)
+        .constant(requests::PROTOCOL, Some("HTTP/1.1"))
+        .integers(requests::DURATION_US, (0..rows).map(|row| row as i64))
+        .integers(requests::REQUEST_BYTES, (0..rows).map(|_| 0))
+        .integers(requests::RESPONSE_BYTES, (0..rows).map(|_| 1024))
+        .texts(requests::ERROR, errors)
+        .floats(requests::SAMPLE_WEIGHT, (0..rows).map(|_| 1.0))
+}
+
+#[test]
+fn what_was_built_is_read_back() {
+    let block = request_block(10);
+    let decoded = Block::decode(&block.encode().expect("encodes")).expect("decodes");
+    assert_eq!(decoded, block);
+    let checked = decoded.check(Table::Requests).expect("valid");
+    assert_eq!(checked.ids(requests::EVENT_ID)[9], EventId::from_u128((7 << 100) + 9));
+    assert_eq!(checked.cell(4, requests::TIMESTAMP), Cell::Integer(1_700_000_000_000_004));
+    assert_eq!(checked.cell(3, requests::ROUTE), Cell::Text("/cart"));
+    assert_eq!(checked.cell(3, requests::ERROR), Cell::Text("client_disconnect"));
+    assert_eq!(checked.cell(4, requests::ERROR), Cell::Null);
+    assert_eq!(checked.cell(0, requests::STATUS), Cell::Null);
+    assert_eq!(checked.cell(0, requests::TRACE_ID), Cell::Null);
+}
+
+#[test]
+fn the_bytes_of_version_1_do_not_change() {
+    let golden = include_bytes!("golden/requests_v1.bin");
+    assert_eq!(Block::decode(golden).expect("decodes"), request_block(5));
+    assert_eq!(request_block(5).encode().expect("encodes"), golden);
+}
+
+#[test]
+fn a_column_of_another_table_or_type_is_named() {
+    let block = request_block(3);
+    let error = block.check(Table::HostMetrics).expect_err("not host metrics");
+    assert!(matches!(error, BlockError::Column { .. }), "{error}");
+
+    let error = Block::of_rows(1).floats(requests::DURATION_US, [1.0].into_iter()).check(Table::Requests);
+    assert_eq!(error.expect_err("a float").to_string(), "column duration_us (13): holds another type than its table's");
+}
+
+#[test]
+fn the_time_of_arrival_cannot_be_sent() {
+    let block = request_block(1).integers(RECEIVED_AT, [1].into_iter());
+    let error = block.check(Table::Requests).expect_err("reserved");
+    assert_eq!(error.to_string(), "column received_at (3): is set by the aggregator alone");
+}
+
+#[test]
+fn numbers_that_are_not_finite_are_refused() {
+    let block = Block::of_rows(1).floats(host_metrics::LOAD_1M, [f64::NAN].into_iter());
+    let error = block.check(Table::HostMetrics).expect_err("not a number");
+    assert_eq!(error.to_string(), "column load_1m (12): row 0 is not a finite number");
+}
+
+#[test]
+fn a_column_that_the_reader_does_not_know_is_skipped() {
+    let block = request_block(2).integers(9_999, [1, 2].into_iter());
+    let checked = block.check(Table::Requests).expect("unknown columns are skipped");
+    assert_eq!(checked.rows(), 2);
+}
+
+#[test]
+fn a_forged_length_is_refused_without_allocating_it() {
+    // rows = 1, one column, Integers with a length of 2^60.
+    let bytes = [1, 1, 13, 2, 253, 0, 0, 0, 0, 0, 0, 0, 16, 1];
+    assert!(matches!(Block::decode(&bytes), Err(BlockError::Malformed(_))));
+}
+
+proptest! {
+    #[test]
+    fn garbage_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..512)) {
+        if let Ok(block) = Block::decode(&bytes) {
+            for table in Table::ALL {
+                if let Ok(checked) = block.clone().check(table) {
+                    read_all(&checked);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn damage_never_panics(at in 0usize..400, byte in any::<u8>()) {
+        let mut bytes = request_block(7).encode().expect("encodes");
+        let at = at % bytes.len();
+        bytes[at] = byte;
+        if let Ok(Ok(checked)) = Block::decode(&bytes).map(|block| block.check(Table::Requests)) {
+            read_all(&checked);
+        }
+    }
+
+    #[test]
+    fn any_integers_survive_as_differences(values in proptest::collection::vec(any::<i64>(), 1..50)) {
+        let block = Block::of_rows(values.len()).growing(requests::DURATION_US, values.iter().copied());
+        let block = Block::decode(&block.encode().expect("encodes")).expect("decodes");
+        let column = &block.columns[0].values;
+        prop_assert_eq!(column.integers(values.len()), values.into_iter().map(Some).collect::<Vec<_>>());
+    }
+}
+
+fn read_all(block: &CheckedBlock) {
+    for row in 0..block.rows().min(100) {
+        for column in block.table().columns() {
+            let _ = block.cell(row, column.id);
+        }
+    }
+}
