@@ -1,0 +1,46 @@
+//! The port to the tables.
+
+use async_trait::async_trait;
+use serde::Serialize;
+use thiserror::Error;
+
+/// What the API may ask of the lake.
+#[async_trait]
+pub trait Lake: Send + Sync {
+    /// Returns when everything acknowledged before the call lies in Delta tables.
+    async fn flush(&self) -> Result<(), FlushError>;
+
+    fn status(&self) -> LakeStatus;
+}
+
+#[derive(Debug, Error)]
+#[error("the lake could not be written: {0}")]
+pub struct FlushError(pub String);
+
+/// How far the lake is, counted where it happens.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LakeStatus {
+    /// Log position up to which rows are readable.
+    pub readable: u64,
+    /// Log position up to which rows lie in Delta tables.
+    pub committed: u64,
+    pub hot_rows: u64,
+    pub hot_bytes: u64,
+    pub flushes: u64,
+    pub flushes_failed: u64,
+    pub last_error: Option<String>,
+    pub tables: Vec<TableStatus>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TableStatus {
+    pub tenant: String,
+    pub table: &'static str,
+    pub hot_rows: u64,
+    pub cold_rows: u64,
+    pub cold_bytes: u64,
+    pub files: u64,
+    pub delta_version: Option<i64>,
+}

@@ -1,0 +1,114 @@
+//! The port to SQL.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::Serialize;
+use thiserror::Error;
+
+use crate::tenant::TenantId;
+
+pub const ROWS_DEFAULT: usize = 1_000;
+pub const ROWS_MAX: usize = 10_000;
+pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
+pub const TIMEOUT_MAX: Duration = Duration::from_secs(30);
+/// One statement.
+pub const SQL_BYTES_MAX: usize = 64 << 10;
+/// One answer, as JSON.
+pub const ANSWER_BYTES_MAX: usize = 64 << 20;
+
+const _: () = assert!(ROWS_DEFAULT <= ROWS_MAX);
+
+/// One statement over one pinned snapshot of one tenant's tables. Reads only.
+#[async_trait]
+pub trait QueryEngine: Send + Sync {
+    /// Sees every row acknowledged before the call. Dropping the future stops the work.
+    async fn query(&self, tenant: &TenantId, request: QueryRequest) -> Result<QueryAnswer, QueryError>;
+}
+
+#[derive(Clone, Debug)]
+pub struct QueryRequest {
+    pub sql: String,
+    /// Values for `$1`, `$2` …
+    pub params: Vec<Param>,
+    pub timeout: Duration,
+    pub rows_max: usize,
+}
+
+impl QueryRequest {
+    pub fn new(sql: impl Into<String>) -> Self {
+        Self { sql: sql.into(), params: Vec::new(), timeout: TIMEOUT_DEFAULT, rows_max: ROWS_DEFAULT }
+    }
+
+    #[must_use]
+    pub fn param(mut self, value: impl Into<Param>) -> Self {
+        self.params.push(value.into());
+        self
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Param {
+    Null,
+    Boolean(bool),
+    Integer(i64),
+    Float(f64),
+    Text(String),
+}
+
+impl From<&str> for Param {
+    fn from(text: &str) -> Self {
+        Param::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Param {
+    fn from(text: String) -> Self {
+        Param::Text(text)
+    }
+}
+
+impl From<i64> for Param {
+    fn from(number: i64) -> Self {
+        Param::Integer(number)
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct QueryAnswer {
+    pub columns: Vec<AnswerColumn>,
+    /// A JSON array of objects, each with its keys in the order of the select.
+    pub rows_json: Vec<u8>,
+    pub rows: usize,
+    /// Whether `rows_max` stopped it.
+    pub truncated: bool,
+    pub execution: Duration,
+    /// The physical plan, indented.
+    pub plan: String,
+    pub query_id: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AnswerColumn {
+    pub name: String,
+    #[serde(rename = "type")]
+    pub kind: String,
+}
+
+#[derive(Debug, Error)]
+pub enum QueryError {
+    #[error("{0}")]
+    Invalid(String),
+    #[error("only reads are allowed here: {0}")]
+    NotARead(String),
+    #[error("the query did not finish within {0:?}; narrow its time range or raise timeoutMs (at most 30000)")]
+    TimedOut(Duration),
+    #[error("the query needs more memory than it may use: {0}")]
+    TooLarge(String),
+    #[error("rows acknowledged before the query are not readable yet; try again")]
+    Behind,
+    #[error("as many queries run as may run at once; try again")]
+    Busy,
+    #[error("the query failed: {0}")]
+    Failed(String),
+}
