@@ -200,6 +200,12 @@ impl Layered {
     }
 }
 
+/// The process's environment, as [`Layered::gather`] takes it; what is not Unicode is no setting of ours.
+#[allow(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+pub fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
 /// Turns texts into values and collects the faults.
 #[derive(Debug)]
 pub struct Reader<'a> {

@@ -1,0 +1,27 @@
+//! `POST /v1/batches`: agents deliver here.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use ridealong_common::limits::FRAME_BYTES_MAX;
+use serde_json::{Value, json};
+
+use crate::door::body_bytes;
+use crate::failure::Failure;
+use crate::services::Services;
+
+pub(crate) async fn batches(
+    State(services): State<Services>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Value>, Failure> {
+    let bytes = body_bytes(&headers, body, FRAME_BYTES_MAX).await?;
+    let receipt = services.ingest.accept_frame(&services.tenant(), bytes).await?;
+    Ok(Json(json!({
+        "producer": receipt.producer.to_string(),
+        "storedTo": receipt.stored_to,
+        "stored": receipt.stored,
+        "duplicate": receipt.duplicate,
+    })))
+}

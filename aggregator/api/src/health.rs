@@ -1,0 +1,110 @@
+//! Is it alive, is it ready, and how well is it.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use ridealong_model::query::{QueryError, QueryRequest};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::services::Services;
+
+/// Below this share of free disk the state is degraded.
+const DISK_FREE_DEGRADED: f64 = 0.10;
+/// Below this it is failing: the log will soon be full.
+const DISK_FREE_FAILING: f64 = 0.02;
+
+/// Asks for (free, total) bytes of the disk that holds the data.
+#[derive(Clone)]
+pub struct Disk(pub Arc<dyn Fn() -> std::io::Result<(u64, u64)> + Send + Sync>);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Status {
+    Ok,
+    Degraded,
+    Failing,
+}
+
+#[derive(Debug, Serialize)]
+struct Check {
+    name: &'static str,
+    status: Status,
+    value: String,
+    threshold: String,
+}
+
+/// The process runs.
+pub(crate) async fn alive() -> &'static str {
+    "ok\n"
+}
+
+/// It accepts, and answers queries.
+pub(crate) async fn ready(State(services): State<Services>) -> (StatusCode, String) {
+    match services.engine.query(&services.tenant(), QueryRequest::new("SELECT 1")).await {
+        Ok(_) => (StatusCode::OK, "ready\n".into()),
+        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {error}\n")),
+    }
+}
+
+pub(crate) async fn health(State(services): State<Services>) -> (StatusCode, Json<serde_json::Value>) {
+    let checks = [disk(&services), log(&services).await, flushes(&services), queries(&services).await];
+    let worst = checks.iter().map(|check| check.status).max().unwrap_or(Status::Ok);
+    let code = if worst == Status::Failing { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+    (code, Json(json!({ "status": worst, "uptimeSeconds": services.started.elapsed().as_secs(), "checks": checks })))
+}
+
+fn disk(services: &Services) -> Check {
+    let threshold = format!(
+        "degraded below {:.0} % free, failing below {:.0} %",
+        DISK_FREE_DEGRADED * 100.0,
+        DISK_FREE_FAILING * 100.0
+    );
+    let (status, value) = match (services.disk.0)() {
+        Ok((free, total)) => {
+            let share = free as f64 / total.max(1) as f64;
+            let status = match share {
+                _ if share < DISK_FREE_FAILING => Status::Failing,
+                _ if share < DISK_FREE_DEGRADED => Status::Degraded,
+                _ => Status::Ok,
+            };
+            (status, format!("{:.1} % free ({} MiB)", share * 100.0, free >> 20))
+        }
+        Err(error) => (Status::Degraded, format!("cannot be asked: {error}")),
+    };
+    Check { name: "disk", status, value, threshold }
+}
+
+async fn log(services: &Services) -> Check {
+    let ingest = services.ingest.clone();
+    let threshold = "degraded once an fsync has failed, failing when the books cannot be read".to_owned();
+    let (status, value) = match tokio::task::spawn_blocking(move || ingest.books()).await {
+        Ok(books) => {
+            let status = if books.failed_syncs == 0 { Status::Ok } else { Status::Degraded };
+            (status, format!("position {}, {} failed fsyncs", books.position.0, books.failed_syncs))
+        }
+        Err(error) => (Status::Failing, error.to_string()),
+    };
+    Check { name: "log", status, value, threshold }
+}
+
+fn flushes(services: &Services) -> Check {
+    let status = services.lake.status();
+    let (health, value) = match status.last_error {
+        None => (Status::Ok, format!("{} flushes, {} rows hot", status.flushes, status.hot_rows)),
+        Some(error) => (Status::Degraded, error),
+    };
+    Check { name: "lake", status: health, value, threshold: "degraded while the last flush failed".into() }
+}
+
+async fn queries(services: &Services) -> Check {
+    let answer = services.engine.query(&services.tenant(), QueryRequest::new("SELECT 1")).await;
+    let (status, value) = match answer {
+        Ok(answer) => (Status::Ok, format!("SELECT 1 in {:.1} ms", answer.execution.as_secs_f64() * 1_000.0)),
+        Err(error @ (QueryError::Busy | QueryError::Behind)) => (Status::Degraded, error.to_string()),
+        Err(error) => (Status::Failing, error.to_string()),
+    };
+    Check { name: "queries", status, value, threshold: "degraded when busy or behind, failing when one fails".into() }
+}

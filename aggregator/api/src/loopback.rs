@@ -1,0 +1,47 @@
+//! While no key exists only this machine may call, and `Host` must say so: a page in a browser whose name resolves to
+//! 127.0.0.1 (DNS rebinding) sends its own name.
+
+use axum::extract::Request;
+use axum::http::header::HOST;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use crate::failure::Failure;
+
+pub(crate) async fn require_loopback_host(request: Request, next: Next) -> Response {
+    let header = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+    let host = header.or_else(|| request.uri().authority().map(|authority| authority.as_str()));
+    if host.is_some_and(is_loopback) {
+        return next.run(request).await;
+    }
+    let detail = format!(
+        "Host is {:?}; while no API key exists it must name this machine: 127.0.0.1, localhost or [::1]",
+        host.unwrap_or_default()
+    );
+    Failure::new(403, "host-not-loopback", "Host is not loopback", detail).into_response()
+}
+
+fn is_loopback(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
+    };
+    name.eq_ignore_ascii_case("localhost")
+        || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_loopback;
+
+    #[test]
+    fn only_names_of_this_machine_pass() {
+        for host in ["localhost", "LocalHost:8600", "127.0.0.1", "127.0.0.1:8600", "127.8.9.1:1", "[::1]", "[::1]:8600"]
+        {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in ["", "example.com", "localhost.example.com:8600", "10.0.0.1", "[::2]:1", "127.0.0.1.example.com"] {
+            assert!(!is_loopback(host), "{host}");
+        }
+    }
+}

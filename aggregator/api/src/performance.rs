@@ -1,0 +1,90 @@
+//! `GET /performance?service&route&window=5m`: requests by service and route, and the hosts they run on.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::{Query, State};
+use ridealong_common::settings::FromSetting;
+use ridealong_common::time::Timestamp;
+use ridealong_model::query::{QueryRequest, ROWS_MAX};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::failure::Failure;
+use crate::services::Services;
+
+const WINDOW_DEFAULT: Duration = Duration::from_secs(300);
+const WINDOW_MAX: Duration = Duration::from_secs(24 * 3600);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Filter {
+    service: Option<String>,
+    route: Option<String>,
+    window: Option<String>,
+}
+
+pub(crate) async fn performance(
+    State(services): State<Services>,
+    Query(filter): Query<Filter>,
+) -> Result<Json<Value>, Failure> {
+    let window = window(filter.window.as_deref())?;
+    let since = Timestamp(Timestamp::now().micros() - window.as_micros() as i64);
+    let routes = rows(&services, routes(&filter, since)).await?;
+    let hosts = rows(&services, hosts(&filter, since)).await?;
+    Ok(Json(json!({ "windowSeconds": window.as_secs(), "routes": routes, "hosts": hosts })))
+}
+
+fn window(text: Option<&str>) -> Result<Duration, Failure> {
+    let invalid = |problem: String| Failure::new(400, "invalid-parameter", "Parameter is not valid", problem);
+    let window = text.map_or(Ok(WINDOW_DEFAULT), Duration::from_setting);
+    let window = window.map_err(|problem| invalid(format!("window {problem}")))?;
+    if window.is_zero() || window > WINDOW_MAX {
+        return Err(invalid("window must lie between 1s and 24h".into()));
+    }
+    Ok(window)
+}
+
+/// Percentiles are within 1 % of the true value; times in milliseconds.
+fn routes(filter: &Filter, since: Timestamp) -> QueryRequest {
+    let mut request = QueryRequest { rows_max: ROWS_MAX, ..QueryRequest::new("") };
+    let mut condition = format!("timestamp >= to_timestamp_micros({})", since.micros());
+    for (column, value) in [("service", &filter.service), ("route", &filter.route)] {
+        if let Some(value) = value {
+            request = request.param(value.as_str());
+            condition.push_str(&format!(" AND {column} = ${}", request.params.len()));
+        }
+    }
+    request.sql = format!(
+        r#"SELECT service, route, count(*) AS count,
+                  avg(CASE WHEN error IS NOT NULL OR status >= 500 THEN 1.0 ELSE 0.0 END) AS "errorRate",
+                  percentile(0.5, duration_us) / 1000 AS p50, percentile(0.9, duration_us) / 1000 AS p90,
+                  percentile(0.95, duration_us) / 1000 AS p95, percentile(0.99, duration_us) / 1000 AS p99,
+                  max(duration_us) / 1000.0 AS max
+           FROM requests WHERE {condition} GROUP BY service, route ORDER BY count DESC, service, route"#
+    );
+    request
+}
+
+fn hosts(filter: &Filter, since: Timestamp) -> QueryRequest {
+    let mut request = QueryRequest { rows_max: ROWS_MAX, ..QueryRequest::new("") };
+    let mut condition = format!("timestamp >= to_timestamp_micros({})", since.micros());
+    if let Some(service) = &filter.service {
+        request = request.param(service.as_str());
+        condition.push_str(" AND service = $1");
+    }
+    request.sql = format!(
+        r#"SELECT host, service, avg(cpu_utilization) AS "cpuUtilization",
+                  last_value(memory_used_bytes ORDER BY timestamp) AS "memoryUsedBytes",
+                  last_value(memory_total_bytes ORDER BY timestamp) AS "memoryTotalBytes",
+                  last_value(disk_used_bytes ORDER BY timestamp) AS "diskUsedBytes",
+                  last_value(disk_total_bytes ORDER BY timestamp) AS "diskTotalBytes"
+           FROM host_metrics WHERE {condition} GROUP BY host, service ORDER BY host, service"#
+    );
+    request
+}
+
+async fn rows(services: &Services, request: QueryRequest) -> Result<Value, Failure> {
+    let answer = services.engine.query(&services.tenant(), request).await?;
+    Ok(serde_json::from_slice(&answer.rows_json).unwrap_or_default())
+}

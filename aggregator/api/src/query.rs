@@ -1,0 +1,88 @@
+//! `POST /query`: SQL, reads only.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+use ridealong_model::query::{
+    Param, QueryAnswer, QueryRequest, ROWS_DEFAULT, ROWS_MAX, SQL_BYTES_MAX, TIMEOUT_DEFAULT, TIMEOUT_MAX,
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::door::{body_bytes, json as read_json};
+use crate::failure::Failure;
+use crate::services::Services;
+
+/// The statement in JSON, its escapes, and the parameters.
+const BODY_BYTES_MAX: usize = 4 * SQL_BYTES_MAX;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct QueryBody {
+    sql: String,
+    #[serde(default)]
+    params: Vec<Value>,
+    timeout_ms: Option<u64>,
+    max_rows: Option<usize>,
+}
+
+pub(crate) async fn query(
+    State(services): State<Services>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Failure> {
+    let bytes = body_bytes(&headers, body, BODY_BYTES_MAX).await?;
+    let request = checked(read_json(&bytes)?)?;
+    let answer = services.engine.query(&services.tenant(), request).await?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], written(&answer)).into_response())
+}
+
+fn checked(body: QueryBody) -> Result<QueryRequest, Failure> {
+    let invalid = |detail: String| Failure::new(400, "invalid-query", "Query is not valid", detail);
+    let timeout = body.timeout_ms.map_or(TIMEOUT_DEFAULT, Duration::from_millis);
+    if timeout.is_zero() || timeout > TIMEOUT_MAX {
+        return Err(invalid(format!("timeoutMs must lie between 1 and {}", TIMEOUT_MAX.as_millis())));
+    }
+    let rows_max = body.max_rows.unwrap_or(ROWS_DEFAULT);
+    if rows_max == 0 || rows_max > ROWS_MAX {
+        return Err(invalid(format!("maxRows must lie between 1 and {ROWS_MAX}")));
+    }
+    let params = body.params.into_iter().map(param).collect::<Result<_, _>>().map_err(invalid)?;
+    Ok(QueryRequest { sql: body.sql, params, timeout, rows_max })
+}
+
+fn param(value: Value) -> Result<Param, String> {
+    match value {
+        Value::Null => Ok(Param::Null),
+        Value::Bool(value) => Ok(Param::Boolean(value)),
+        Value::String(text) => Ok(Param::Text(text)),
+        Value::Number(number) => match (number.as_i64(), number.as_f64()) {
+            (Some(integer), _) => Ok(Param::Integer(integer)),
+            (None, Some(float)) => Ok(Param::Float(float)),
+            (None, None) => Err(format!("the parameter {number} is no 64-bit number")),
+        },
+        other => Err(format!("a parameter must be a text, a number, true, false or null, this is {other}")),
+    }
+}
+
+/// The rows are JSON already: they are put in as they are.
+fn written(answer: &QueryAnswer) -> Vec<u8> {
+    let rest = json!({
+        "columns": answer.columns,
+        "totalRows": (!answer.truncated).then_some(answer.rows),
+        "truncated": answer.truncated,
+        "executionTime": answer.execution.as_micros() as f64 / 1_000.0,
+        "queryPlan": answer.plan,
+        "queryId": answer.query_id,
+    });
+    let rest = rest.to_string();
+    let mut body = Vec::with_capacity(answer.rows_json.len() + rest.len() + 16);
+    body.extend_from_slice(b"{\"data\":");
+    body.extend_from_slice(&answer.rows_json);
+    body.push(b',');
+    body.extend_from_slice(&rest.as_bytes()[1..]);
+    body
+}

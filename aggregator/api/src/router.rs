@@ -1,0 +1,50 @@
+//! Every path of the aggregator.
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{StatusCode, Uri};
+use axum::middleware::from_fn;
+use axum::routing::{get, post};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::timeout::TimeoutLayer;
+
+use crate::failure::Failure;
+use crate::loopback::require_loopback_host;
+use crate::services::Services;
+use crate::{batches, events, flush, health, performance, prometheus, query, recent, stats};
+
+pub fn router(services: Services) -> Router {
+    let timeout = TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, services.limits.request_timeout);
+    let analytics = Router::new()
+        .route("/track", post(events::track))
+        .route("/batch-track", post(events::batch_track))
+        .route("/query", post(query::query))
+        .route("/health", get(health::health))
+        .route("/stats", get(stats::stats))
+        .route("/performance", get(performance::performance))
+        .route("/recent", get(recent::recent))
+        .route("/flush", post(flush::flush));
+    Router::new()
+        .nest("/api/analytics", analytics)
+        .route("/v1/batches", post(batches::batches))
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(prometheus::metrics))
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(no_such_method)
+        // Bodies are read by the handlers, each with its own limit.
+        .layer(DefaultBodyLimit::disable())
+        .layer(from_fn(require_loopback_host))
+        .layer(timeout)
+        .layer(CatchPanicLayer::new())
+        .with_state(services)
+}
+
+async fn no_such_path(uri: Uri) -> Failure {
+    Failure::new(404, "no-such-path", "No such path", format!("nothing is served at {}", uri.path()))
+}
+
+async fn no_such_method(uri: Uri) -> Failure {
+    let detail = format!("{} takes another method; see the list of paths in the README", uri.path());
+    Failure::new(405, "no-such-method", "Method not allowed", detail)
+}

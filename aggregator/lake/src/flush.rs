@@ -1,0 +1,189 @@
+//! The flusher: one task that moves hot rows into Delta when they are many, large or old, or when it is asked to, and
+//! then lets the log go that is no longer needed.
+//!
+//! It alone commits. After an error it does not guess: the table is read again, and if its transaction shows that the
+//! commit had happened, only the hand-over is left to do.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ridealong_wal::Position;
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::MissedTickBehavior;
+
+use crate::convert::{ConvertError, joined};
+use crate::delta::{DeltaError, DeltaLog};
+use crate::hot::{Fill, Flushable, TableKey};
+use crate::lake::{Shared, table_folder};
+
+/// How often the flusher looks whether something is due.
+const LOOK: Duration = Duration::from_millis(500);
+/// How long a request waits for the follower to have read what it asks for.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// After a failed flush, before the next try.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(2);
+
+/// Asks that everything up to a log position lie in Delta.
+pub(crate) struct FlushRequest {
+    up_to: Position,
+    answer: oneshot::Sender<Result<(), String>>,
+}
+
+impl FlushRequest {
+    pub fn up_to(up_to: Position) -> (Self, oneshot::Receiver<Result<(), String>>) {
+        let (answer, answered) = oneshot::channel();
+        (Self { up_to, answer }, answered)
+    }
+}
+
+#[derive(Debug, Error)]
+enum FlushFailure {
+    #[error("hot rows do not fit together")]
+    Rows(#[from] ConvertError),
+    #[error(transparent)]
+    Delta(#[from] DeltaError),
+    #[error("the log cannot let go of what the lake has: {0}")]
+    Release(String),
+    #[error("the log has not been read up to position {0} in time")]
+    Behind(Position),
+    #[error("{0} tenants have tables, which is the limit")]
+    Tenants(usize),
+}
+
+pub(crate) struct Flusher {
+    shared: Arc<Shared>,
+    logs: BTreeMap<TableKey, DeltaLog>,
+}
+
+impl Flusher {
+    pub fn new(shared: Arc<Shared>, logs: BTreeMap<TableKey, DeltaLog>) -> Self {
+        Self { shared, logs }
+    }
+
+    pub async fn run(mut self, mut requests: mpsc::Receiver<FlushRequest>) {
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let closing = self.shared.closing.clone();
+        loop {
+            tokio::select! {
+                _ = look.tick() => {
+                    if self.flush_due().await.is_err() {
+                        tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
+                    }
+                }
+                Some(request) = requests.recv() => {
+                    let done = self.flush_up_to(request.up_to).await.map_err(|error| with_causes(&error));
+                    // Whoever asked may have gone.
+                    let _ = request.answer.send(done);
+                }
+                () = closing.cancelled() => return,
+            }
+        }
+    }
+
+    async fn flush_due(&mut self) -> Result<(), FlushFailure> {
+        let due: Vec<TableKey> =
+            self.shared.tables.fills().into_iter().filter(|fill| self.is_due(fill)).map(|fill| fill.key).collect();
+        if due.is_empty() {
+            return Ok(());
+        }
+        for key in due {
+            self.flush(&key).await?;
+        }
+        self.release().await
+    }
+
+    fn is_due(&self, fill: &Fill) -> bool {
+        let options = &self.shared.options;
+        fill.hot_rows >= options.flush_rows
+            || fill.hot_bytes >= options.flush_bytes
+            || fill.hot_since.is_some_and(|since| since.elapsed() >= options.flush_age)
+    }
+
+    async fn flush_up_to(&mut self, up_to: Position) -> Result<(), FlushFailure> {
+        if !self.shared.reaches(up_to, PATIENCE).await {
+            return Err(FlushFailure::Behind(up_to));
+        }
+        for fill in self.shared.tables.fills() {
+            if fill.hot_rows > 0 {
+                self.flush(&fill.key).await?;
+            }
+        }
+        self.release().await
+    }
+
+    /// Flushes one table, and counts how it went.
+    async fn flush(&mut self, key: &TableKey) -> Result<(), FlushFailure> {
+        let done = self.try_flush(key).await;
+        let mut counters = self.shared.counters.lock();
+        match &done {
+            Ok(()) => {
+                counters.flushes += 1;
+                counters.last_error = None;
+            }
+            Err(error) => {
+                tracing::error!(table = key.table.name(), error = error as &dyn std::error::Error, "flush failed");
+                counters.flushes_failed += 1;
+                counters.last_error = Some(with_causes(error));
+            }
+        }
+        done
+    }
+
+    async fn try_flush(&mut self, key: &TableKey) -> Result<(), FlushFailure> {
+        let Some(Flushable { batches, up_to }) = self.shared.tables.flushable(key) else { return Ok(()) };
+        let rows = joined(key.table, &batches)?;
+        let shared = Arc::clone(&self.shared);
+        let log = self.log(key).await?;
+        if let Err(error) = log.commit(rows, up_to).await {
+            log.refresh().await?;
+            if log.position().await? != up_to {
+                return Err(error.into());
+            }
+        }
+        shared.tables.swap(key, log.cold()?, up_to);
+        Ok(())
+    }
+
+    async fn log(&mut self, key: &TableKey) -> Result<&mut DeltaLog, FlushFailure> {
+        if !self.logs.contains_key(key) {
+            let options = &self.shared.options;
+            let tenants = self.shared.tables.tenants();
+            if tenants > options.tenants_max {
+                return Err(FlushFailure::Tenants(tenants));
+            }
+            let folder = table_folder(&options.root, key);
+            let log = DeltaLog::open_or_make(&folder, key.table, self.shared.wal.log_id()).await?;
+            self.logs.insert(key.clone(), log);
+        }
+        let Some(log) = self.logs.get_mut(key) else { unreachable!("inserted above") };
+        Ok(log)
+    }
+
+    /// Lets the log go up to where every table is in Delta.
+    async fn release(&self) -> Result<(), FlushFailure> {
+        let readable = *self.shared.readable.borrow();
+        let position = self.shared.tables.committed(readable);
+        let wal = self.shared.wal.clone();
+        let released = tokio::task::spawn_blocking(move || wal.release(position)).await;
+        match released {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(FlushFailure::Release(with_causes(&error))),
+            Err(error) => Err(FlushFailure::Release(error.to_string())),
+        }
+    }
+}
+
+/// An error with what caused it, in one line.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,222 @@
+//! The handle on the lake: opens what is there, starts the follower and the flusher, and answers for both.
+
+use std::path::Path as FilePath;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use ridealong_common::table::Table;
+use ridealong_model::lake::{FlushError, Lake as LakePort, LakeStatus, TableStatus};
+use ridealong_wal::{Position, Wal};
+use thiserror::Error;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::delta::{DeltaError, DeltaLog};
+use crate::flush::{FlushRequest, Flusher};
+use crate::follow::follow;
+use crate::hot::{HotTables, TableKey};
+use crate::options::LakeOptions;
+use crate::snapshot::Snapshot;
+
+/// Flush requests waiting at once.
+const REQUESTS_MAX: usize = 64;
+/// How long a stop tries to leave everything in Delta; what is not is in the log.
+const CLOSING_FLUSH: Duration = Duration::from_secs(3);
+
+#[derive(Debug, Error)]
+pub enum OpenError {
+    #[error("cannot read the folder {folder}")]
+    Folder { folder: String, source: std::io::Error },
+    #[error("cannot start the lake's threads")]
+    Threads(#[source] std::io::Error),
+    #[error("a table cannot be opened")]
+    Table(#[from] DeltaError),
+}
+
+/// The lake of all tenants. Cheap to clone.
+#[derive(Clone)]
+pub struct Lake {
+    shared: Arc<Shared>,
+    owned: Arc<Mutex<Option<Owned>>>,
+}
+
+/// What follower, flusher and handle share.
+pub(crate) struct Shared {
+    pub options: LakeOptions,
+    pub wal: Wal,
+    pub tables: HotTables,
+    /// Up to where the log has been read into the tables.
+    pub readable: watch::Sender<Position>,
+    pub requests: mpsc::Sender<FlushRequest>,
+    pub counters: Mutex<Counters>,
+    pub closing: CancellationToken,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub flushes: u64,
+    pub flushes_failed: u64,
+    /// Entries of the log that could not be read as rows. Always 0 unless ingest let something through.
+    pub unreadable: u64,
+    pub last_error: Option<String>,
+}
+
+impl Shared {
+    /// Whether the log is read up to `position` within `patience`.
+    pub async fn reaches(&self, position: Position, patience: Duration) -> bool {
+        let mut readable = self.readable.subscribe();
+        let reading = async { readable.wait_for(|at| *at >= position).await.is_ok() };
+        tokio::time::timeout(patience, reading).await.unwrap_or(false)
+    }
+}
+
+struct Owned {
+    runtime: Runtime,
+    follower: thread::JoinHandle<()>,
+}
+
+impl Lake {
+    /// Opens the tables under the root and begins to follow the log. Blocks; not to be called from a runtime's thread.
+    pub fn open(options: LakeOptions, wal: Wal) -> Result<Self, OpenError> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("lake")
+            .enable_all()
+            .build()
+            .map_err(OpenError::Threads)?;
+        let tables = HotTables::default();
+        let mut logs = std::collections::BTreeMap::new();
+        for key in existing_tables(&options.root)? {
+            let folder = table_folder(&options.root, &key);
+            let log = runtime.block_on(DeltaLog::open_or_make(&folder, key.table, wal.log_id()))?;
+            let position = runtime.block_on(log.position())?;
+            tables.add(key.clone(), log.cold()?, position);
+            logs.insert(key, log);
+        }
+        let start = tables.oldest_commit();
+        let (requests, inbox) = mpsc::channel(REQUESTS_MAX);
+        let shared = Arc::new(Shared {
+            options,
+            wal,
+            tables,
+            readable: watch::Sender::new(Position(0)),
+            requests,
+            counters: Mutex::default(),
+            closing: CancellationToken::new(),
+        });
+        runtime.spawn(Flusher::new(Arc::clone(&shared), logs).run(inbox));
+        let following = Arc::clone(&shared);
+        let follower = thread::Builder::new()
+            .name("lake-follower".into())
+            .spawn(move || follow(&following, start))
+            .map_err(OpenError::Threads)?;
+        let owned = Arc::new(Mutex::new(Some(Owned { runtime, follower })));
+        Ok(Self { shared, owned })
+    }
+
+    /// The tables of a tenant with every row that was durable before the call, or None when the lake does not get there
+    /// within `patience`.
+    pub async fn pin(&self, tenant: &str, patience: Duration) -> Option<Snapshot> {
+        let durable = self.shared.wal.durable();
+        self.shared.reaches(durable, patience).await.then(|| self.shared.tables.pin(tenant))
+    }
+
+    /// Whether everything durable now becomes readable within `patience`.
+    pub async fn caught_up(&self, patience: Duration) -> bool {
+        self.shared.reaches(self.shared.wal.durable(), patience).await
+    }
+
+    /// Flushes for a while, then stops and joins the threads. Blocks; not to be called from a runtime's thread.
+    pub fn close(&self) {
+        let Some(owned) = self.owned.lock().take() else { return };
+        let flush = owned.runtime.block_on(async { tokio::time::timeout(CLOSING_FLUSH, self.flush()).await });
+        if !matches!(flush, Ok(Ok(()))) {
+            tracing::warn!("the last rows were not flushed in time; the log has them");
+        }
+        self.shared.closing.cancel();
+        if owned.follower.join().is_err() {
+            tracing::error!("the lake's follower had panicked");
+        }
+        owned.runtime.shutdown_timeout(Duration::from_secs(1));
+    }
+}
+
+#[async_trait]
+impl LakePort for Lake {
+    async fn flush(&self) -> Result<(), FlushError> {
+        let durable = self.shared.wal.durable();
+        let closed = || FlushError("the lake is closed".into());
+        let (request, answer) = FlushRequest::up_to(durable);
+        self.shared.requests.send(request).await.map_err(|_| closed())?;
+        answer.await.map_err(|_| closed())?.map_err(FlushError)
+    }
+
+    fn status(&self) -> LakeStatus {
+        let readable = *self.shared.readable.borrow();
+        let tables: Vec<TableStatus> = self
+            .shared
+            .tables
+            .fills()
+            .into_iter()
+            .map(|fill| TableStatus {
+                tenant: fill.key.tenant.to_string(),
+                table: fill.key.table.name(),
+                hot_rows: fill.hot_rows as u64,
+                cold_rows: fill.cold.rows(),
+                cold_bytes: fill.cold.bytes(),
+                files: fill.cold.files.len() as u64,
+                delta_version: fill.cold.version,
+            })
+            .collect();
+        let counters = self.shared.counters.lock();
+        LakeStatus {
+            readable: readable.0,
+            committed: self.shared.tables.committed(readable).0,
+            hot_rows: tables.iter().map(|table| table.hot_rows).sum(),
+            hot_bytes: self.shared.tables.hot_bytes() as u64,
+            flushes: counters.flushes,
+            flushes_failed: counters.flushes_failed,
+            last_error: counters.last_error.clone(),
+            tables,
+        }
+    }
+}
+
+pub(crate) fn table_folder(root: &FilePath, key: &TableKey) -> std::path::PathBuf {
+    root.join(&*key.tenant).join(key.table.name())
+}
+
+/// The tables that lie under the root: folders with a Delta log.
+fn existing_tables(root: &FilePath) -> Result<Vec<TableKey>, OpenError> {
+    let mut found = Vec::new();
+    for tenant in folders(root)? {
+        for table in folders(&root.join(&tenant))? {
+            let known =
+                Table::from_name(&table).filter(|_| root.join(&tenant).join(&table).join("_delta_log").is_dir());
+            found.extend(known.map(|table| TableKey { tenant: Arc::from(tenant.as_str()), table }));
+        }
+    }
+    Ok(found)
+}
+
+fn folders(folder: &FilePath) -> Result<Vec<String>, OpenError> {
+    let fail = |source| OpenError::Folder { folder: folder.display().to_string(), source };
+    if !folder.exists() {
+        return Ok(Vec::new());
+    }
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(fail)? {
+        let entry = entry.map_err(fail)?;
+        if entry.file_type().map_err(fail)?.is_dir() {
+            names.extend(entry.file_name().into_string());
+        }
+    }
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests;

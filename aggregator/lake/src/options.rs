@@ -1,0 +1,34 @@
+//! What the lake may be told, each with its reason.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+#[derive(Clone, Debug)]
+pub struct LakeOptions {
+    /// The folder that holds `{tenant}/{table}/`. Absolute.
+    pub root: PathBuf,
+    /// A flush once this many rows of a table are hot: a Parquet file of a good size.
+    pub flush_rows: usize,
+    /// A flush once a table's hot rows take this much memory.
+    pub flush_bytes: usize,
+    /// A flush once a table's oldest hot row is this old: bounds the log that a restart replays. Not shorter than
+    /// needed, since each flush adds a file and commits grow slower with the number of files.
+    pub flush_age: Duration,
+    /// Hot rows of all tables: past it the log is read no further until a flush has succeeded.
+    pub hot_bytes_max: usize,
+    /// Tenants with tables.
+    pub tenants_max: usize,
+}
+
+impl LakeOptions {
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self {
+            root: root.into(),
+            flush_rows: 1_000_000,
+            flush_bytes: 128 << 20,
+            flush_age: Duration::from_secs(300),
+            hot_bytes_max: 1 << 30,
+            tenants_max: 200,
+        }
+    }
+}

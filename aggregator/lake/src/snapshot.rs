@@ -1,0 +1,57 @@
+//! What a query pins: for each table, the hot rows and the Delta version that belong together.
+
+use std::sync::Arc;
+
+use ridealong_common::table::Table;
+use ridealong_engine::datafusion::arrow::array::RecordBatch;
+
+/// The tables of one tenant at one moment. Immutable; cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    pub tables: Vec<TableSnapshot>,
+}
+
+impl Snapshot {
+    pub fn table(&self, table: Table) -> Option<&TableSnapshot> {
+        self.tables.iter().find(|snapshot| snapshot.table == table)
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct TableSnapshot {
+    pub table: Table,
+    /// Rows that are not in the Delta version below, oldest first, with the columns of the data files.
+    pub hot: Vec<RecordBatch>,
+    pub cold: Arc<ColdTable>,
+}
+
+/// One version of a Delta table: its files.
+#[derive(Debug, Default)]
+pub struct ColdTable {
+    /// None before the first commit.
+    pub version: Option<i64>,
+    /// The newest first.
+    pub files: Vec<ColdFile>,
+}
+
+impl ColdTable {
+    pub fn rows(&self) -> u64 {
+        self.files.iter().map(|file| file.rows).sum()
+    }
+
+    pub fn bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.bytes).sum()
+    }
+}
+
+/// One Parquet file of a Delta version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ColdFile {
+    /// As the object store names it: absolute, without the leading slash.
+    pub path: String,
+    pub bytes: u64,
+    pub rows: u64,
+    pub modified_ms: i64,
+    /// Bounds of `timestamp` in microseconds; Delta's statistics are cut to milliseconds, so the upper one is widened.
+    pub timestamps: Option<(i64, i64)>,
+}

@@ -1,0 +1,197 @@
+//! The engine: takes a statement, pins a snapshot, runs it on threads of its own with limits on time, rows and memory.
+//!
+//! A query runs on a runtime apart from the one that answers HTTP, so that a plan which does not yield starves neither
+//! ingest nor health; the timeout is watched from outside.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use futures::StreamExt;
+use parking_lot::Mutex;
+use ridealong_engine::datafusion::arrow::array::RecordBatch;
+use ridealong_engine::datafusion::common::{DataFusionError, ParamValues, ScalarValue};
+use ridealong_engine::datafusion::execution::memory_pool::FairSpillPool;
+use ridealong_engine::datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use ridealong_engine::datafusion::physical_plan::{displayable, execute_stream};
+use ridealong_lake::{Lake, Snapshot};
+use ridealong_model::query::{Param, QueryAnswer, QueryEngine, QueryError, QueryRequest};
+use ridealong_model::tenant::TenantId;
+use thiserror::Error;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::Semaphore;
+use uuid::Uuid;
+
+use crate::{answer, guard, session};
+
+/// Rows acknowledged before a query are readable within this, or it is answered 503.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    /// Threads that queries share.
+    pub threads: usize,
+    /// Memory that all queries share; sorts and groupings past it spill to disk.
+    pub memory_bytes: usize,
+    /// Queries at once; more wait for a moment and are then refused.
+    pub queries_max: usize,
+}
+
+#[derive(Debug, Error)]
+pub enum StartError {
+    #[error("cannot start the threads for queries")]
+    Threads(#[from] std::io::Error),
+    #[error("cannot set up the query engine")]
+    Engine(#[from] DataFusionError),
+}
+
+pub struct Engine {
+    lake: Lake,
+    options: EngineOptions,
+    environment: Arc<RuntimeEnv>,
+    runtime: Mutex<Option<Runtime>>,
+    handle: tokio::runtime::Handle,
+    slots: Arc<Semaphore>,
+}
+
+impl Engine {
+    pub fn start(lake: Lake, options: EngineOptions) -> Result<Self, StartError> {
+        let runtime =
+            Builder::new_multi_thread().worker_threads(options.threads).thread_name("query").enable_all().build()?;
+        let pool = Arc::new(FairSpillPool::new(options.memory_bytes));
+        let environment = RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc()?;
+        let slots = Arc::new(Semaphore::new(options.queries_max));
+        let handle = runtime.handle().clone();
+        Ok(Self { lake, options, environment, runtime: Mutex::new(Some(runtime)), handle, slots })
+    }
+
+    /// Abandons what runs. May be called from a runtime's thread.
+    pub fn close(&self) {
+        if let Some(runtime) = self.runtime.lock().take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+#[async_trait]
+impl QueryEngine for Engine {
+    async fn query(&self, tenant: &TenantId, request: QueryRequest) -> Result<QueryAnswer, QueryError> {
+        let started = Instant::now();
+        let statement = guard::reading(&request.sql)?;
+        let timeout = request.timeout;
+        let slot = tokio::time::timeout(timeout.min(PATIENCE), Arc::clone(&self.slots).acquire_owned()).await;
+        let Ok(Ok(slot)) = slot else { return Err(QueryError::Busy) };
+        let snapshot = self.lake.pin(tenant.as_str(), PATIENCE).await.ok_or(QueryError::Behind)?;
+        let run = Run {
+            statement,
+            request,
+            snapshot,
+            environment: Arc::clone(&self.environment),
+            threads: self.options.threads,
+            started,
+        };
+        let mut task = AbortOnDrop(self.handle.spawn(async move {
+            let _slot = slot;
+            run.run().await
+        }));
+        match tokio::time::timeout(timeout, &mut task.0).await {
+            Err(_) => Err(QueryError::TimedOut(timeout)),
+            Ok(Err(error)) => Err(QueryError::Failed(format!("its task ended early: {error}"))),
+            Ok(Ok(answer)) => answer,
+        }
+    }
+}
+
+/// Stops the work when nobody waits for it any more.
+struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// One query on its way.
+struct Run {
+    statement: ridealong_engine::datafusion::sql::parser::Statement,
+    request: QueryRequest,
+    snapshot: Snapshot,
+    environment: Arc<RuntimeEnv>,
+    threads: usize,
+    started: Instant,
+}
+
+impl Run {
+    async fn run(self) -> Result<QueryAnswer, QueryError> {
+        let context = session::session(&self.snapshot, self.environment, self.threads).map_err(fault)?;
+        let state = context.state();
+        let plan = state.statement_to_plan(self.statement).await.map_err(fault)?;
+        guard::options().verify_plan(&plan).map_err(|error| QueryError::NotARead(error.strip_backtrace()))?;
+        let plan = match self.request.params.is_empty() {
+            true => plan,
+            false => plan.with_param_values(params(&self.request.params)).map_err(fault)?,
+        };
+        let plan = state.create_physical_plan(&plan).await.map_err(fault)?;
+        let text = displayable(plan.as_ref()).indent(false).to_string();
+        let schema = plan.schema();
+        let stream = execute_stream(plan, context.task_ctx()).map_err(fault)?;
+        let (batches, rows, truncated) = collect(stream, self.request.rows_max).await?;
+        Ok(QueryAnswer {
+            columns: answer::columns(&schema),
+            rows_json: answer::rows_json(&batches)?,
+            rows,
+            truncated,
+            execution: self.started.elapsed(),
+            plan: text,
+            query_id: Uuid::now_v7().to_string(),
+        })
+    }
+}
+
+/// Rows up to the cap, and whether there were more.
+async fn collect(
+    mut stream: ridealong_engine::datafusion::execution::SendableRecordBatchStream,
+    rows_max: usize,
+) -> Result<(Vec<RecordBatch>, usize, bool), QueryError> {
+    let mut batches = Vec::new();
+    let mut rows = 0;
+    while let Some(batch) = stream.next().await {
+        let batch = batch.map_err(fault)?;
+        let room = rows_max - rows;
+        if batch.num_rows() > room {
+            batches.push(batch.slice(0, room));
+            return Ok((batches, rows_max, true));
+        }
+        rows += batch.num_rows();
+        batches.push(batch);
+    }
+    Ok((batches, rows, false))
+}
+
+fn params(params: &[Param]) -> ParamValues {
+    let scalars = params.iter().map(|param| match param {
+        Param::Null => ScalarValue::Null,
+        Param::Boolean(value) => ScalarValue::Boolean(Some(*value)),
+        Param::Integer(value) => ScalarValue::Int64(Some(*value)),
+        Param::Float(value) => ScalarValue::Float64(Some(*value)),
+        Param::Text(value) => ScalarValue::Utf8(Some(value.clone())),
+    });
+    ParamValues::from(scalars.collect::<Vec<_>>())
+}
+
+/// The engine's errors by whose fault they are.
+fn fault(error: DataFusionError) -> QueryError {
+    match error.find_root() {
+        DataFusionError::ResourcesExhausted(text) => QueryError::TooLarge(text.clone()),
+        DataFusionError::SQL(..)
+        | DataFusionError::Plan(_)
+        | DataFusionError::SchemaError(..)
+        | DataFusionError::NotImplemented(_)
+        | DataFusionError::ArrowError(..)
+        | DataFusionError::Execution(_) => QueryError::Invalid(error.strip_backtrace()),
+        _ => QueryError::Failed(error.strip_backtrace()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

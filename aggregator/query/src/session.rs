@@ -1,0 +1,38 @@
+//! A session for one query: the caller's tables, our functions, and nothing else.
+//!
+//! No file, URL or generator can be reached from SQL: the catalog holds these tables only, and the table functions
+//! (`generate_series`, `range`) are taken out, since a join of two of them cannot be stopped.
+
+use std::sync::Arc;
+
+use ridealong_common::table::Table;
+use ridealong_engine::datafusion::common::Result;
+use ridealong_engine::datafusion::execution::SessionStateBuilder;
+use ridealong_engine::datafusion::execution::context::SessionContext;
+use ridealong_engine::datafusion::execution::runtime_env::RuntimeEnv;
+use ridealong_engine::datafusion::prelude::SessionConfig;
+use ridealong_engine::datafusion_functions_json;
+use ridealong_lake::Snapshot;
+
+use crate::percentile::percentile;
+use crate::provider::SnapshotTable;
+
+pub(crate) fn session(snapshot: &Snapshot, runtime: Arc<RuntimeEnv>, threads: usize) -> Result<SessionContext> {
+    let config = SessionConfig::new()
+        .with_target_partitions(threads)
+        .with_information_schema(false)
+        .set_str("datafusion.sql_parser.dialect", "PostgreSQL");
+    let mut state =
+        SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features().build();
+    datafusion_functions_json::register_all(&mut state)?;
+    let context = SessionContext::new_with_state(state);
+    for function in ["generate_series", "range"] {
+        context.deregister_udtf(function);
+    }
+    context.register_udaf(percentile());
+    for table in Table::ALL {
+        let scanned = snapshot.table(table).cloned().map_or_else(|| SnapshotTable::empty(table), SnapshotTable::new);
+        context.register_table(table.name(), Arc::new(scanned))?;
+    }
+    Ok(context)
+}

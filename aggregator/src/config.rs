@@ -1,0 +1,109 @@
+//! The settings of the aggregator, and the checked configuration that runs.
+
+use std::fmt::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ridealong_common::settings::{ByteSize, Faults, Layered, Reader, Setting};
+
+pub const PREFIX: &str = "RIDEALONG_AGGREGATOR_";
+
+pub const SETTINGS: &[Setting] = &[
+    Setting::new("data", "DIR", "Folder of the log and the tables").default("./ridealong-data"),
+    Setting::new("listen", "ADDR", "Where the HTTP API listens; loopback only while no API key exists")
+        .default("127.0.0.1:8600"),
+    Setting::new(
+        "flush-age",
+        "DURATION",
+        "Rows move to Delta tables when the oldest is this old; bounds a restart's replay",
+    )
+    .default("5m"),
+    Setting::new("flush-rows", "N", "Rows move to Delta tables when a table has this many in memory")
+        .default("1000000"),
+    Setting::new("flush-memory", "SIZE", "Rows move to Delta tables when a table has this much in memory")
+        .default("128MiB"),
+    Setting::new("hot-memory", "SIZE", "Rows in memory, all tables; past it reading the log waits for a flush")
+        .default("1GiB"),
+    Setting::new("query-memory", "SIZE", "Memory that all queries share; sorts past it spill to disk").default("1GiB"),
+    Setting::new("query-threads", "N", "Threads that queries share; 0 means one a processor").default("0"),
+    Setting::new("queries-max", "N", "Queries at once; more wait a moment and are answered 503").default("32"),
+    Setting::new("ids-max", "N", "Event ids remembered to find repeats, at 24 bytes of memory each").default("4194304"),
+    Setting::new("ids-window", "DURATION", "How long an event id is remembered, as far as ids-max allows")
+        .default("7d"),
+    Setting::new("log-level", "LEVEL", "error, warn, info, debug or trace; or a filter such as ridealong_wal=debug")
+        .default("info"),
+    Setting::new("log-format", "FORMAT", "text or json").default("text"),
+];
+
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub data: PathBuf,
+    pub listen: SocketAddr,
+    pub flush_age: Duration,
+    pub flush_rows: u64,
+    pub flush_memory: ByteSize,
+    pub hot_memory: ByteSize,
+    pub query_memory: ByteSize,
+    pub query_threads: usize,
+    pub queries_max: u64,
+    pub ids_max: u64,
+    pub ids_window: Duration,
+    pub log_level: String,
+    pub log_json: bool,
+}
+
+impl Config {
+    /// Pure: every fault at once.
+    pub fn check(layered: &Layered) -> Result<Self, Faults> {
+        let mut read = Reader::new(layered);
+        let listen = read.optional::<SocketAddr>("listen").unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8600)));
+        if !listen.ip().is_loopback() {
+            read.fault("listen", "must be a loopback address while no API key exists, for example 127.0.0.1:8600");
+        }
+        let log_format: String = read.required("log-format");
+        if !["text", "json"].contains(&log_format.as_str()) {
+            read.fault("log-format", "must be text or json");
+        }
+        let mut positive = |key: &'static str| {
+            let number: u64 = read.required(key);
+            if number == 0 {
+                read.fault(key, "must be at least 1");
+            }
+            number
+        };
+        let (flush_rows, queries_max, ids_max) = (positive("flush-rows"), positive("queries-max"), positive("ids-max"));
+        let threads: u64 = read.required("query-threads");
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let config = Self {
+            data: read.required("data"),
+            listen,
+            flush_age: read.required("flush-age"),
+            flush_rows,
+            flush_memory: read.required("flush-memory"),
+            hot_memory: read.required("hot-memory"),
+            query_memory: read.required("query-memory"),
+            query_threads: if threads == 0 { processors } else { threads as usize },
+            queries_max,
+            ids_max,
+            ids_window: read.required("ids-window"),
+            log_level: read.required("log-level"),
+            log_json: log_format == "json",
+        };
+        if config.hot_memory < config.flush_memory {
+            read.fault("hot-memory", "must not be below flush-memory, or no flush is ever due");
+        }
+        read.finish()?;
+        Ok(config)
+    }
+}
+
+/// Every setting with its value and origin, aligned.
+pub fn shown(layered: &Layered) -> String {
+    let mut text = String::new();
+    for (key, value, origin) in layered.iter() {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{key:<16} {value:<28} {origin}");
+    }
+    text
+}

@@ -1,0 +1,64 @@
+//! `ridealong-aggregator`: reads its configuration and runs the command it was given.
+
+mod config;
+mod lock;
+mod logging;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::{ArgMatches, Command};
+use ridealong_common::settings::{Layered, with_flags};
+
+use crate::config::{Config, PREFIX, SETTINGS};
+
+/// Exit codes: 0 done, 1 failed, 2 wrong usage (clap's own), 78 bad configuration (`EX_CONFIG` of sysexits).
+const BAD_CONFIGURATION: u8 = 78;
+
+fn main() -> ExitCode {
+    let matches = command().get_matches();
+    let Some((name, flags)) = matches.subcommand() else { unreachable!("clap requires a subcommand") };
+    let (layered, config) = match configuration(flags) {
+        Ok(read) => read,
+        Err(faults) => return say(&faults.to_string(), BAD_CONFIGURATION),
+    };
+    match name {
+        "serve" => match serve::serve(config, &layered.unknown_variables) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => say(&format!("error: {error:#}\n"), 1),
+        },
+        "check" => print("the configuration is valid\n"),
+        _ => print(&config::shown(&layered)),
+    }
+}
+
+fn command() -> Command {
+    let with_settings =
+        |name: &'static str, about: &'static str| with_flags(Command::new(name).about(about), SETTINGS, PREFIX);
+    Command::new("ridealong-aggregator")
+        .about("Takes what agents deliver, keeps it in Delta tables, answers SQL")
+        .version(env!("CARGO_PKG_VERSION"))
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(with_settings("serve", "Run the aggregator"))
+        .subcommand(with_settings("check", "Check the configuration and say every fault"))
+        .subcommand(with_settings("config", "Show every setting, its value and where it came from"))
+}
+
+fn configuration(flags: &ArgMatches) -> Result<(Layered, Config), ridealong_common::settings::Faults> {
+    let layered = Layered::gather(SETTINGS, PREFIX, flags, ridealong_common::settings::environment())?;
+    let config = Config::check(&layered)?;
+    Ok((layered, config))
+}
+
+#[allow(clippy::print_stdout, reason = "what a command answers goes to standard output")]
+fn print(text: &str) -> ExitCode {
+    print!("{text}");
+    ExitCode::SUCCESS
+}
+
+#[allow(clippy::print_stderr, reason = "what went wrong goes to standard error")]
+fn say(text: &str, code: u8) -> ExitCode {
+    eprint!("{text}");
+    ExitCode::from(code)
+}

@@ -1,0 +1,156 @@
+//! `serve`: starts the parts in order, waits for a signal, stops them in reverse. Wires everything, contains no logic.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use ridealong_api::{Disk, Limits, Services, router};
+use ridealong_ingest::Ingest;
+use ridealong_lake::{Lake, LakeOptions};
+use ridealong_query::{Engine, EngineOptions};
+use ridealong_wal::{Wal, WalOptions};
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+
+use crate::config::Config;
+use crate::lock::FolderLock;
+use crate::logging;
+
+/// A stop lets requests end within this, then ends without them.
+const DRAIN: Duration = Duration::from_millis(1_500);
+/// Longer than the longest query, so that its own timeout speaks first.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+const BACKLOG: u32 = 1_024;
+
+pub fn serve(config: Config, unknown_variables: &[String]) -> Result<()> {
+    logging::start(&config.log_level, config.log_json)?;
+    for variable in unknown_variables {
+        tracing::warn!(variable, "unknown environment variable, ignored");
+    }
+    let started = Instant::now();
+    let _lock = FolderLock::take(&config.data)?;
+    let data = config.data.canonicalize().context("cannot find the data folder")?;
+    let wal = start_wal(&config, &data)?;
+    let lake = start_lake(&config, &data, &wal)?;
+    let engine = start_engine(&config, &lake)?;
+    let services = Services {
+        ingest: Ingest::new(wal.clone()),
+        engine: Arc::clone(&engine) as _,
+        lake: Arc::new(lake.clone()),
+        disk: disk(&data),
+        limits: Limits { request_timeout: REQUEST_TIMEOUT },
+        started,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .thread_name("http")
+        .enable_all()
+        .build()
+        .context("cannot start the threads of the API")?;
+    let served = runtime.block_on(serve_http(&config, services, started));
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    engine.close();
+    lake.close();
+    wal.close();
+    tracing::info!("stopped");
+    served
+}
+
+fn start_wal(config: &Config, data: &Path) -> Result<Wal> {
+    let mut options = WalOptions::new(data.join("log"));
+    options.ids_max = config.ids_max as usize;
+    options.ids_window = config.ids_window;
+    let (wal, report) = Wal::open(options).context("cannot open the write-ahead log")?;
+    tracing::info!(
+        log = %report.log_id,
+        position = report.durable.0,
+        records = report.records,
+        bytes = report.bytes,
+        cut_bytes = report.cut_bytes,
+        "log opened"
+    );
+    Ok(wal)
+}
+
+fn start_lake(config: &Config, data: &Path, wal: &Wal) -> Result<Lake> {
+    let mut options = LakeOptions::new(data.join("lake"));
+    options.flush_age = config.flush_age;
+    options.flush_rows = config.flush_rows as usize;
+    options.flush_bytes = config.flush_memory.bytes() as usize;
+    options.hot_bytes_max = config.hot_memory.bytes() as usize;
+    Lake::open(options, wal.clone()).context("cannot open the lake")
+}
+
+fn start_engine(config: &Config, lake: &Lake) -> Result<Arc<Engine>> {
+    let options = EngineOptions {
+        threads: config.query_threads,
+        memory_bytes: config.query_memory.bytes() as usize,
+        queries_max: config.queries_max as usize,
+    };
+    Ok(Arc::new(Engine::start(lake.clone(), options).context("cannot start the query engine")?))
+}
+
+fn disk(data: &Path) -> Disk {
+    let data = data.to_owned();
+    Disk(Arc::new(move || fs4::statvfs(&data).map(|stats| (stats.available_space(), stats.total_space()))))
+}
+
+async fn serve_http(config: &Config, services: Services, started: Instant) -> Result<()> {
+    let listener = listen(config.listen).with_context(|| format!("cannot listen on {}", config.listen))?;
+    let address = listener.local_addr().context("cannot read the address listened on")?;
+    announce(address, config, started);
+    let (stop, stopped) = oneshot::channel::<()>();
+    let serving = axum::serve(listener, router(services)).with_graceful_shutdown(async {
+        // A dropped sender means the same.
+        let _ = stopped.await;
+    });
+    let serving = tokio::spawn(serving.into_future());
+    stop_signal().await?;
+    tracing::info!("stopping");
+    drop(stop);
+    match tokio::time::timeout(DRAIN, serving).await {
+        Ok(done) => done.context("the API ended early")?.context("the API failed"),
+        Err(_) => {
+            tracing::warn!("some requests did not end in time and were cut");
+            Ok(())
+        }
+    }
+}
+
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.set_nodelay(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+#[allow(clippy::print_stdout, reason = "the one line that tells a person or a script where to look")]
+fn announce(address: SocketAddr, config: &Config, started: Instant) {
+    println!("ridealong-aggregator listening on http://{address}");
+    tracing::info!(
+        %address,
+        data = %config.data.display(),
+        start_ms = started.elapsed().as_millis() as u64,
+        flush_age = ?config.flush_age,
+        flush_memory_mib = config.flush_memory.bytes() >> 20,
+        hot_memory_mib = config.hot_memory.bytes() >> 20,
+        query_memory_mib = config.query_memory.bytes() >> 20,
+        query_threads = config.query_threads,
+        queries_max = config.queries_max,
+        ids_max = config.ids_max,
+        "ready"
+    );
+}
+
+async fn stop_signal() -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
