@@ -7,9 +7,10 @@ use axum::http::HeaderMap;
 use ridealong_common::limits::FRAME_BYTES_MAX;
 use serde_json::{Value, json};
 
-use crate::door::body_bytes;
-use crate::failure::Failure;
+use crate::failure::refused;
 use crate::services::Services;
+use ridealong_edge::Failure;
+use ridealong_edge::body::body_bytes;
 
 pub(crate) async fn batches(
     State(services): State<Services>,
@@ -17,7 +18,7 @@ pub(crate) async fn batches(
     body: Body,
 ) -> Result<Json<Value>, Failure> {
     let bytes = body_bytes(&headers, body, FRAME_BYTES_MAX).await?;
-    let receipt = services.ingest.accept_frame(&services.tenant(), bytes).await?;
+    let receipt = services.ingest.accept_frame(&services.tenant(), bytes).await.map_err(refused)?;
     Ok(Json(json!({
         "producer": receipt.producer.to_string(),
         "storedTo": receipt.stored_to,

@@ -4,8 +4,8 @@ use axum::Json;
 use axum::extract::State;
 use serde_json::{Value, json};
 
-use crate::failure::Failure;
 use crate::services::Services;
+use ridealong_edge::Failure;
 
 pub(crate) async fn flush(State(services): State<Services>) -> Result<Json<Value>, Failure> {
     services.lake.flush().await.map_err(|error| Failure::unavailable("flush-failed", error.to_string()))?;

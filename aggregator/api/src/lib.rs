@@ -4,12 +4,10 @@
 //! [`router`] is the map of all paths.
 
 mod batches;
-mod door;
 mod events;
 mod failure;
 mod flush;
 mod health;
-mod loopback;
 mod performance;
 mod prometheus;
 mod query;

@@ -10,8 +10,9 @@ use ridealong_model::query::{QueryRequest, ROWS_MAX};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::failure::Failure;
+use crate::failure::unanswered;
 use crate::services::Services;
+use ridealong_edge::Failure;
 
 const WINDOW_DEFAULT: Duration = Duration::from_secs(300);
 const WINDOW_MAX: Duration = Duration::from_secs(24 * 3600);
@@ -85,6 +86,6 @@ fn hosts(filter: &Filter, since: Timestamp) -> QueryRequest {
 }
 
 async fn rows(services: &Services, request: QueryRequest) -> Result<Value, Failure> {
-    let answer = services.engine.query(&services.tenant(), request).await?;
+    let answer = services.engine.query(&services.tenant(), request).await.map_err(unanswered)?;
     Ok(serde_json::from_slice(&answer.rows_json).unwrap_or_default())
 }

@@ -1,16 +1,11 @@
 //! `GET /metrics`: the aggregator's own numbers in Prometheus' text format.
 
-use std::fmt::Write;
-
 use axum::extract::State;
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
+use ridealong_edge::prometheus::Text;
 
 use crate::services::Services;
 
-const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
-
-pub(crate) async fn metrics(State(services): State<Services>) -> Response {
+pub(crate) async fn metrics(State(services): State<Services>) -> Text {
     let ingest = services.ingest.clone();
     let books = tokio::task::spawn_blocking(move || ingest.books()).await.unwrap_or_default();
     let tally = services.ingest.tally();
@@ -40,26 +35,5 @@ pub(crate) async fn metrics(State(services): State<Services>) -> Response {
     text.single("ridealong_lake_hot_bytes", "gauge", "Memory of those rows.", lake.hot_bytes);
     text.single("ridealong_lake_flushes_total", "counter", "Flushes that succeeded.", lake.flushes);
     text.single("ridealong_lake_flushes_failed_total", "counter", "Flushes that failed.", lake.flushes_failed);
-    ([(header::CONTENT_TYPE, CONTENT_TYPE)], text.0).into_response()
-}
-
-#[derive(Default)]
-struct Text(String);
-
-impl Text {
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
-        // Writing to a String cannot fail.
-        let _ = write!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
-    }
-
-    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: u64) {
-        let labels: Vec<String> = labels.iter().map(|(key, value)| format!("{key}=\"{value}\"")).collect();
-        let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
-        let _ = writeln!(self.0, "{name}{labels} {value}");
-    }
-
-    fn single(&mut self, name: &str, kind: &str, help: &str, value: u64) {
-        self.family(name, kind, help);
-        self.sample(name, &[], value);
-    }
+    text
 }

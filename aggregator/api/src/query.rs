@@ -12,9 +12,10 @@ use ridealong_model::query::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::door::{body_bytes, json as read_json};
-use crate::failure::Failure;
+use crate::failure::unanswered;
 use crate::services::Services;
+use ridealong_edge::Failure;
+use ridealong_edge::body::{body_bytes, json as read_json};
 
 /// The statement in JSON, its escapes, and the parameters.
 const BODY_BYTES_MAX: usize = 4 * SQL_BYTES_MAX;
@@ -36,7 +37,7 @@ pub(crate) async fn query(
 ) -> Result<Response, Failure> {
     let bytes = body_bytes(&headers, body, BODY_BYTES_MAX).await?;
     let request = checked(read_json(&bytes)?)?;
-    let answer = services.engine.query(&services.tenant(), request).await?;
+    let answer = services.engine.query(&services.tenant(), request).await.map_err(unanswered)?;
     Ok(([(header::CONTENT_TYPE, "application/json")], written(&answer)).into_response())
 }
 

@@ -6,8 +6,9 @@ use ridealong_model::query::{QueryRequest, ROWS_MAX};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::failure::Failure;
+use crate::failure::unanswered;
 use crate::services::Services;
+use ridealong_edge::Failure;
 
 const LIMIT_DEFAULT: usize = 50;
 const LIMIT_MAX: usize = 1_000;
@@ -46,7 +47,7 @@ pub(crate) async fn recent(
                   anonymous_id AS "anonymousId", session_id AS "sessionId", properties
            FROM events WHERE {condition} ORDER BY timestamp DESC LIMIT {limit}"#
     );
-    let answer = services.engine.query(&services.tenant(), request).await?;
+    let answer = services.engine.query(&services.tenant(), request).await.map_err(unanswered)?;
     let rows: Vec<Map<String, Value>> = serde_json::from_slice(&answer.rows_json).unwrap_or_default();
     Ok(Json(json!({ "events": rows.into_iter().map(with_properties).collect::<Vec<_>>() })))
 }

@@ -8,10 +8,10 @@ use axum::routing::{get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::TimeoutLayer;
 
-use crate::failure::Failure;
-use crate::loopback::require_loopback_host;
 use crate::services::Services;
 use crate::{batches, events, flush, health, performance, prometheus, query, recent, stats};
+use ridealong_edge::Failure;
+use ridealong_edge::loopback::require_loopback_host;
 
 pub fn router(services: Services) -> Router {
     let timeout = TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, services.limits.request_timeout);

@@ -7,8 +7,8 @@ use ridealong_common::time::Timestamp;
 use ridealong_wal::{Books, ProducerBooks};
 use serde_json::{Value, json};
 
-use crate::failure::Failure;
 use crate::services::Services;
+use ridealong_edge::Failure;
 
 pub(crate) async fn stats(State(services): State<Services>) -> Result<Json<Value>, Failure> {
     let ingest = services.ingest.clone();

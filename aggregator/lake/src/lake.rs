@@ -97,7 +97,8 @@ impl Lake {
             tables.add(key.clone(), log.cold()?, position);
             logs.insert(key, log);
         }
-        let start = tables.oldest_commit();
+        // The log no longer holds what every table has; a table that was idle since may name an older position.
+        let start = tables.oldest_commit().max(wal.oldest().before());
         let (requests, inbox) = mpsc::channel(REQUESTS_MAX);
         let shared = Arc::new(Shared {
             options,

@@ -7,12 +7,10 @@ use toml::de::{DeTable, DeValue};
 
 use super::{Fault, Faults, Origin, Setting, nearest};
 
-/// The settings that stand in the file, each with its values as text and its line.
-pub(super) fn read(
-    settings: &'static [Setting],
-    path: &Path,
-    text: &str,
-) -> Result<Vec<(&'static Setting, Vec<String>, usize)>, Faults> {
+/// A setting that stands in the file: its values as text, and its line.
+type Found = (&'static Setting, Vec<String>, usize);
+
+pub(super) fn read(settings: &'static [Setting], path: &Path, text: &str) -> Result<Vec<Found>, Faults> {
     let line_of = |at: usize| text[..at.min(text.len())].matches('\n').count() + 1;
     let fault = |key: &str, at: usize, problem: String| {
         let origin = Origin::File { path: path.into(), line: line_of(at) };

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 
 use crate::failure::Failure;
 
-pub(crate) async fn require_loopback_host(request: Request, next: Next) -> Response {
+pub async fn require_loopback_host(request: Request, next: Next) -> Response {
     let header = request.headers().get(HOST).and_then(|host| host.to_str().ok());
     let host = header.or_else(|| request.uri().authority().map(|authority| authority.as_str()));
     if host.is_some_and(is_loopback) {

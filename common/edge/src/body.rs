@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use crate::failure::Failure;
 
 /// The whole body, at most `max` bytes; refused by its announced length before anything is read.
-pub(crate) async fn body_bytes(headers: &HeaderMap, body: Body, max: usize) -> Result<Bytes, Failure> {
+pub async fn body_bytes(headers: &HeaderMap, body: Body, max: usize) -> Result<Bytes, Failure> {
     let too_large = || {
         let detail = format!("the body may have {max} bytes at most; send it in parts");
         Failure::new(413, "body-too-large", "Body too large", detail)
@@ -28,7 +28,7 @@ pub(crate) async fn body_bytes(headers: &HeaderMap, body: Body, max: usize) -> R
     })
 }
 
-pub(crate) fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
+pub fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
     serde_json::from_slice(bytes)
         .map_err(|error| Failure::new(400, "invalid-json", "Not the JSON expected here", error.to_string()))
 }

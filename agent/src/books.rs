@@ -1,0 +1,89 @@
+//! The agent's half of the books: produced + carried over = acknowledged + pending + dropped, by reason.
+//!
+//! Each number is counted where the thing happens, in rows. A producer is one start of the agent: what an earlier start
+//! left in the spool is `carried_over`.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use serde::Serialize;
+
+/// Counters, shared by all parts.
+#[derive(Debug, Default)]
+pub struct Books {
+    produced: AtomicU64,
+    spooled: AtomicU64,
+    carried_over: AtomicU64,
+    acknowledged: AtomicU64,
+    dropped: Mutex<BTreeMap<&'static str, u64>>,
+}
+
+/// Why rows were dropped. Stable words.
+pub mod reason {
+    /// More rows waited for the spool than may wait.
+    pub const QUEUE_FULL: &str = "queue_full";
+    /// The spool was at its limit, and the oldest went.
+    pub const SPOOL_FULL: &str = "spool_full";
+    /// Writing or syncing the spool failed.
+    pub const SPOOL_FAILED: &str = "spool_failed";
+    /// A part of the spool could not be read back.
+    pub const SPOOL_DAMAGED: &str = "spool_damaged";
+    /// The aggregator will never take it.
+    pub const REFUSED: &str = "refused";
+}
+
+/// The books at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BooksSnapshot {
+    /// Rows made by this start: requests, summaries, host samples, events.
+    pub produced: u64,
+    /// Rows that an earlier start had left in the spool.
+    pub carried_over: u64,
+    /// Rows that the aggregator holds.
+    pub acknowledged: u64,
+    /// Rows on their way to the spool, or in it.
+    pub pending: u64,
+    pub dropped: BTreeMap<&'static str, u64>,
+}
+
+impl Books {
+    pub fn produced(&self, rows: u64) {
+        self.produced.fetch_add(rows, Ordering::Relaxed);
+    }
+
+    /// Rows that reached the disk.
+    pub fn spooled(&self, rows: u64) {
+        self.spooled.fetch_add(rows, Ordering::Relaxed);
+    }
+
+    pub fn carried_over(&self, rows: u64) {
+        self.carried_over.fetch_add(rows, Ordering::Relaxed);
+    }
+
+    pub fn acknowledged(&self, rows: u64) {
+        self.acknowledged.fetch_add(rows, Ordering::Relaxed);
+    }
+
+    pub fn dropped(&self, reason: &'static str, rows: u64) {
+        if rows > 0 {
+            *self.dropped.lock().entry(reason).or_default() += rows;
+        }
+    }
+
+    pub fn snapshot(&self) -> BooksSnapshot {
+        let dropped = self.dropped.lock().clone();
+        let acknowledged = self.acknowledged.load(Ordering::Relaxed);
+        let carried_over = self.carried_over.load(Ordering::Relaxed);
+        let produced = self.produced.load(Ordering::Relaxed);
+        let gone = acknowledged + dropped.values().sum::<u64>();
+        BooksSnapshot {
+            produced,
+            carried_over,
+            acknowledged,
+            pending: (produced + carried_over).saturating_sub(gone),
+            dropped,
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! The settings of the agent, and the checked configuration that runs.
+
+use std::fmt::Write;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ridealong_common::settings::{ByteSize, Faults, Layered, Reader, Setting};
+use url::Url;
+
+use crate::proxy::UpstreamAddress;
+
+pub const PREFIX: &str = "RIDEALONG_AGENT_";
+
+pub const SETTINGS: &[Setting] = &[
+    Setting::new("service", "NAME", "Name of the service beside this agent"),
+    Setting::new("upstream", "URL", "Where the service listens, for example http://127.0.0.1:3000"),
+    Setting::new("listen", "ADDR", "Where the proxy listens").default("127.0.0.1:8080"),
+    Setting::new("aggregator", "URL", "Where to deliver").default("http://127.0.0.1:8600"),
+    Setting::new("environment", "NAME", "Environment of the service, for example production"),
+    Setting::new("service-version", "V", "Version of the service"),
+    Setting::new("api-listen", "ADDR", "Where the agent's own API listens; loopback only").default("127.0.0.1:8601"),
+    Setting::new("spool", "DIR", "Folder for what is not yet delivered").default("./ridealong-spool"),
+    Setting::new("spool-max", "SIZE", "Bytes the spool may take on disk; past it the oldest requests go")
+        .default("256MiB"),
+    Setting::new("host-interval", "DURATION", "Between two samples of the host").default("10s"),
+    Setting::new("threads", "N", "Threads of the proxy; 0 means one a processor, two at most").default("0"),
+    Setting::new("connections-max", "N", "Client connections at once; more wait to be accepted").default("10000"),
+    Setting::new("connect-timeout", "DURATION", "For a connection to the service; then 504").default("5s"),
+    Setting::new("response-timeout", "DURATION", "For the head of the service's response; then 504").default("60s"),
+    Setting::new(
+        "upstream-idle",
+        "DURATION",
+        "Idle connections to the service are kept this long; keep it below the service's own",
+    )
+    .default("2s"),
+    Setting::new("log-level", "LEVEL", "error, warn, info, debug or trace; or a filter").default("info"),
+    Setting::new("log-format", "FORMAT", "text or json").default("text"),
+];
+
+/// The smallest limit that the spool can keep.
+const SPOOL_MIN: ByteSize = ByteSize::mebibytes(16);
+
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub service: String,
+    pub upstream: UpstreamAddress,
+    pub listen: SocketAddr,
+    pub aggregator: Url,
+    pub environment: Option<String>,
+    pub service_version: Option<String>,
+    pub api_listen: SocketAddr,
+    pub spool: PathBuf,
+    pub spool_max: ByteSize,
+    pub host_interval: Duration,
+    pub threads: Option<NonZeroUsize>,
+    pub connections_max: usize,
+    pub connect_timeout: Duration,
+    pub response_timeout: Duration,
+    pub upstream_idle: Duration,
+    pub log_level: String,
+    pub log_json: bool,
+}
+
+impl Config {
+    /// Pure: every fault at once.
+    pub fn check(layered: &Layered) -> Result<Self, Faults> {
+        let mut read = Reader::new(layered);
+        let unspecified = SocketAddr::from(([127, 0, 0, 1], 0));
+        let upstream = upstream(&mut read);
+        let aggregator = aggregator(&mut read);
+        let api_listen = read.optional("api-listen").unwrap_or(unspecified);
+        if !api_listen.ip().is_loopback() {
+            read.fault("api-listen", "must be a loopback address, for example 127.0.0.1:8601");
+        }
+        let spool_max: ByteSize = read.required("spool-max");
+        if spool_max < SPOOL_MIN {
+            read.fault("spool-max", "must be at least 16MiB");
+        }
+        let host_interval: Duration = read.required("host-interval");
+        if host_interval < Duration::from_secs(1) {
+            read.fault("host-interval", "must be at least 1s");
+        }
+        let log_format: String = read.required("log-format");
+        if !["text", "json"].contains(&log_format.as_str()) {
+            read.fault("log-format", "must be text or json");
+        }
+        let connections_max: u64 = read.required("connections-max");
+        if connections_max == 0 {
+            read.fault("connections-max", "must be at least 1");
+        }
+        let config = Self {
+            service: read.required("service"),
+            upstream,
+            listen: read.optional("listen").unwrap_or(unspecified),
+            aggregator,
+            environment: read.optional("environment"),
+            service_version: read.optional("service-version"),
+            api_listen,
+            spool: read.required("spool"),
+            spool_max,
+            host_interval,
+            threads: NonZeroUsize::new(read.required::<u64>("threads") as usize),
+            connections_max: connections_max as usize,
+            connect_timeout: read.required("connect-timeout"),
+            response_timeout: read.required("response-timeout"),
+            upstream_idle: read.required("upstream-idle"),
+            log_level: read.required("log-level"),
+            log_json: log_format == "json",
+        };
+        read.finish()?;
+        Ok(config)
+    }
+}
+
+fn upstream(read: &mut Reader<'_>) -> UpstreamAddress {
+    let text: String = read.required("upstream");
+    let nowhere = UpstreamAddress::new("127.0.0.1", 80);
+    if text.is_empty() {
+        return nowhere;
+    }
+    let url = Url::parse(&text).ok().filter(|url| url.scheme() == "http" && ["", "/"].contains(&url.path()));
+    let address = url.and_then(|url| {
+        let host = url.host_str()?.trim_matches(['[', ']']).to_owned();
+        Some(UpstreamAddress::new(host, url.port_or_known_default()?))
+    });
+    address.unwrap_or_else(|| {
+        read.fault("upstream", "must be http://HOST:PORT without a path");
+        nowhere
+    })
+}
+
+fn aggregator(read: &mut Reader<'_>) -> Url {
+    let text: String = read.required("aggregator");
+    match Url::parse(&text) {
+        Ok(url) if ["http", "https"].contains(&url.scheme()) && url.has_host() => url,
+        _ => {
+            read.fault("aggregator", "must be http://HOST:PORT or https://HOST:PORT");
+            Url::from_directory_path("/").unwrap_or_else(|()| unreachable!("the root folder is absolute"))
+        }
+    }
+}
+
+/// Every setting with its value and origin, aligned.
+pub fn shown(layered: &Layered) -> String {
+    let mut text = String::new();
+    for (key, value, origin) in layered.iter() {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{key:<18} {value:<28} {origin}");
+    }
+    text
+}

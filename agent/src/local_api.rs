@@ -1,0 +1,97 @@
+//! The agent's own API, for the service beside it and for whoever looks after the agent. Adapters only.
+
+mod events;
+mod health;
+mod performance;
+mod stats;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::Uri;
+use axum::middleware::from_fn;
+use axum::routing::{get, post};
+use axum::{Json, body::Body};
+use parking_lot::Mutex;
+use ridealong_common::event::Defaults;
+use ridealong_common::ids::ProducerId;
+use ridealong_edge::Failure;
+use ridealong_edge::loopback::require_loopback_host;
+use serde_json::{Value, json};
+
+use crate::books::Books;
+use crate::proxy::Counters;
+use crate::shipper::ShipperStatus;
+use crate::spool::Spool;
+use crate::summary::LastMinutes;
+use events::Recent;
+
+/// A flush that takes longer is given up: the aggregator is away or far behind.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(30);
+const FLUSH_LOOK: Duration = Duration::from_millis(20);
+
+/// What the handlers call.
+#[derive(Clone)]
+pub struct LocalServices {
+    pub producer: ProducerId,
+    pub spool: Spool,
+    pub books: Arc<Books>,
+    pub shipper: Arc<Mutex<ShipperStatus>>,
+    pub proxy: Arc<Counters>,
+    pub last_minutes: Arc<LastMinutes>,
+    pub defaults: Arc<Defaults>,
+    pub recent: Arc<Recent>,
+    pub started: Instant,
+}
+
+pub fn router(services: LocalServices) -> Router {
+    let analytics = Router::new()
+        .route("/track", post(events::track))
+        .route("/batch-track", post(events::batch_track))
+        .route("/recent", get(events::recent))
+        .route("/health", get(health::health))
+        .route("/stats", get(stats::stats))
+        .route("/performance", get(performance::performance))
+        .route("/flush", post(flush));
+    Router::new()
+        .nest("/api/analytics", analytics)
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(stats::metrics))
+        .fallback(no_such_path)
+        .layer(DefaultBodyLimit::disable())
+        .layer(from_fn(require_loopback_host))
+        .with_state(services)
+}
+
+async fn no_such_path(uri: Uri) -> Failure {
+    let detail = format!("the agent serves nothing at {}; the aggregator may", uri.path());
+    Failure::new(404, "no-such-path", "No such path", detail)
+}
+
+/// Answers when everything recorded before it is acknowledged by the aggregator.
+async fn flush(State(services): State<LocalServices>, _: Body) -> Result<Json<Value>, Failure> {
+    let produced = services.books.snapshot().produced;
+    let delivered = async {
+        // Rows of the proxy threads reach the spool with their next tick.
+        loop {
+            services.spool.commit().await;
+            let books = services.books.snapshot();
+            let gone = books.acknowledged + books.dropped.values().sum::<u64>();
+            if gone >= produced + books.carried_over {
+                return gone;
+            }
+            tokio::time::sleep(FLUSH_LOOK).await;
+        }
+    };
+    match tokio::time::timeout(FLUSH_TIMEOUT, delivered).await {
+        Ok(_) => Ok(Json(json!({ "pending": services.books.snapshot().pending }))),
+        Err(_) => {
+            let cause = services.shipper.lock().last_error.clone();
+            let detail = cause.unwrap_or_else(|| "the backlog is larger than 30 s of delivery".into());
+            Err(Failure::unavailable("not-delivered", detail))
+        }
+    }
+}

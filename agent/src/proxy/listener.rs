@@ -1,0 +1,35 @@
+//! One listening socket for each thread, all on the same address: the kernel spreads connections over them.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// Connections that the kernel keeps for a thread until it takes them.
+const BACKLOG: i32 = 1024;
+
+pub(super) struct Listeners {
+    pub(super) address: SocketAddr,
+    pub(super) sockets: Vec<TcpListener>,
+}
+
+/// Binds `count` sockets. With port 0 the first one's port serves for all.
+pub(super) fn bind(address: SocketAddr, count: usize) -> io::Result<Listeners> {
+    let first = bind_one(address)?;
+    let address = first.local_addr()?;
+    let mut sockets = vec![first];
+    for _ in 1..count {
+        sockets.push(bind_one(address)?);
+    }
+    Ok(Listeners { address, sockets })
+}
+
+fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}

@@ -1,0 +1,12 @@
+//! The proxy between real sockets: a client and a service written out byte by byte, so that each can misbehave.
+
+mod clock;
+mod drain;
+mod faults;
+mod flow;
+mod heads;
+mod limits;
+mod reuse;
+mod sandbox;
+mod units;
+mod wire;

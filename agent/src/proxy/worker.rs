@@ -1,0 +1,246 @@
+//! One thread of the proxy: takes connections, keeps time for all of them, and ends them when told to.
+//!
+//! Timeouts are kept by one sweep over the thread's connections every 50 ms instead of a timer for each request.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::io;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
+use tokio::sync::{Notify, watch};
+use tokio::time::{Interval, MissedTickBehavior};
+
+use super::connection::{self, Connection, Order};
+use super::counters::{Counters, count};
+use super::event_ids::EventIds;
+use super::options::ProxyOptions;
+use super::stamps::Stamps;
+use super::upstream::Upstream;
+use crate::exchange::Record;
+
+/// How often recorders are called to flush, and how exact timeouts are.
+const TICK: Duration = Duration::from_millis(50);
+/// Out of descriptors or memory: accepting again at once would only spin.
+const ACCEPT_ERROR_PAUSE: Duration = Duration::from_millis(100);
+const ACCEPT_ERROR_LOG_INTERVAL: Duration = Duration::from_secs(10);
+/// Connections that were told to close need one turn each; this is for a scheduler that gives none.
+const FORCED_CLOSE_WAIT: Duration = Duration::from_secs(1);
+/// Threads for resolving the service's name, the only thing here that blocks.
+const BLOCKING_THREADS_MAX: usize = 2;
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Orders {
+    Serve,
+    Drain { until: Instant },
+}
+
+/// Everything that a thread is given.
+pub(super) struct Seat {
+    pub(super) listener: StdListener,
+    pub(super) options: Arc<ProxyOptions>,
+    pub(super) orders: watch::Receiver<Orders>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) recorder: Box<dyn FnOnce() -> Box<dyn Record> + Send>,
+}
+
+/// What the connections of one thread share.
+pub(super) struct Worker {
+    pub(super) options: Arc<ProxyOptions>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) recorder: Box<dyn Record>,
+    pub(super) upstream: Upstream,
+    pub(super) stamps: Stamps,
+    pub(super) event_ids: EventIds,
+    /// The last tick: near enough for every timeout, and free to read.
+    pub(super) coarse_now: Cell<Instant>,
+    wall_clock: Cell<WallClock>,
+    connections: RefCell<HashMap<u64, Rc<Connection>>>,
+    connection_next: Cell<u64>,
+    connections_max: usize,
+    connection_ended: Notify,
+}
+
+/// Runs until drained, or until the proxy is dropped. Reports once whether it accepts.
+pub(super) fn run(seat: Seat, started: SyncSender<io::Result<()>>) {
+    let (runtime, listener) = match prepare(seat.listener) {
+        Ok(ready) => ready,
+        Err(error) => {
+            let _ = started.send(Err(error));
+            return;
+        }
+    };
+    let worker = Rc::new(Worker::new(seat.options, seat.counters, (seat.recorder)()));
+    let _ = started.send(Ok(()));
+    runtime.block_on(Rc::clone(&worker).work(listener, seat.orders));
+    // Dropping the runtime drops whatever is left of its tasks, and each connection records its exchange when dropped.
+    drop(runtime);
+    worker.recorder.tick();
+}
+
+fn prepare(listener: StdListener) -> io::Result<(LocalRuntime, TcpListener)> {
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .build_local(LocalOptions::default())?;
+    let listener = {
+        let _entered = runtime.enter();
+        TcpListener::from_std(listener)?
+    };
+    Ok((runtime, listener))
+}
+
+impl Worker {
+    fn new(options: Arc<ProxyOptions>, counters: Arc<Counters>, recorder: Box<dyn Record>) -> Self {
+        Self {
+            connections_max: options.connections_max.div_ceil(options.threads.get()).max(1),
+            upstream: Upstream::new(&options, Arc::clone(&counters)),
+            options,
+            counters,
+            recorder,
+            stamps: Stamps::new(),
+            event_ids: EventIds::draw(),
+            coarse_now: Cell::new(Instant::now()),
+            wall_clock: Cell::new(WallClock::read()),
+            connections: RefCell::new(HashMap::new()),
+            connection_next: Cell::new(0),
+            connection_ended: Notify::new(),
+        }
+    }
+
+    async fn work(self: Rc<Self>, listener: TcpListener, mut orders: watch::Receiver<Orders>) {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut last_error_log = None;
+        let until = loop {
+            tokio::select! {
+                biased;
+                changed = orders.changed() => match (changed, *orders.borrow()) {
+                    (Ok(()), Orders::Drain { until }) => break until,
+                    (Ok(()), Orders::Serve) => {}
+                    // The proxy was dropped: nobody waits for a drain.
+                    (Err(_), _) => break Instant::now(),
+                },
+                accepted = self.accept(&listener) => match accepted {
+                    Ok((stream, peer)) => self.take(stream, peer),
+                    Err(error) => self.accept_failed(&error, &mut last_error_log).await,
+                },
+                _ = ticks.tick() => self.tick(),
+            }
+        };
+        drop(listener);
+        self.drain(until, &mut ticks).await;
+    }
+
+    /// The next connection, when there is room for one.
+    async fn accept(&self, listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+        if self.connections.borrow().len() >= self.connections_max {
+            count(&self.counters.accept_pauses);
+        }
+        while self.connections.borrow().len() >= self.connections_max {
+            self.connection_ended.notified().await;
+        }
+        listener.accept().await
+    }
+
+    fn take(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr) {
+        count(&self.counters.connections_accepted);
+        let number = self.connection_next.get();
+        self.connection_next.set(number + 1);
+        let connection = Rc::new(Connection::new(Rc::clone(self), number, peer));
+        self.connections.borrow_mut().insert(number, Rc::clone(&connection));
+        // Owned through the table above: a connection is told to end there, and leaves it when it has.
+        tokio::task::spawn_local(connection::serve(connection, stream));
+    }
+
+    async fn accept_failed(&self, error: &io::Error, last_log: &mut Option<Instant>) {
+        count(&self.counters.accept_errors);
+        if last_log.is_none_or(|at| at.elapsed() >= ACCEPT_ERROR_LOG_INTERVAL) {
+            *last_log = Some(Instant::now());
+            tracing::warn!(%error, "could not accept a connection");
+        }
+        tokio::time::sleep(ACCEPT_ERROR_PAUSE).await;
+    }
+
+    fn tick(&self) {
+        let now = Instant::now();
+        self.coarse_now.set(now);
+        self.wall_clock.set(WallClock::read());
+        self.upstream.close_idle(now);
+        for connection in self.connections.borrow().values() {
+            connection.check_timeouts(now);
+        }
+        self.recorder.tick();
+    }
+
+    async fn drain(&self, until: Instant, ticks: &mut Interval) {
+        self.order_all(Order::Finish);
+        self.wait_for_all(until, ticks).await;
+        let forced = self.connections.borrow().len();
+        if forced > 0 {
+            for _ in 0..forced {
+                count(&self.counters.connections_forced);
+            }
+            tracing::warn!(connections = forced, "drain deadline passed, closing what is left");
+            self.order_all(Order::Close);
+            self.wait_for_all(Instant::now() + FORCED_CLOSE_WAIT, ticks).await;
+        }
+    }
+
+    async fn wait_for_all(&self, until: Instant, ticks: &mut Interval) {
+        while !self.connections.borrow().is_empty() && Instant::now() < until {
+            tokio::select! {
+                () = self.connection_ended.notified() => {}
+                () = tokio::time::sleep_until(until.into()) => {}
+                _ = ticks.tick() => self.tick(),
+            }
+        }
+    }
+
+    fn order_all(&self, order: Order) {
+        for connection in self.connections.borrow().values() {
+            connection.order(order);
+        }
+    }
+
+    pub(super) fn forget(&self, number: u64) {
+        self.connections.borrow_mut().remove(&number);
+        self.connection_ended.notify_one();
+    }
+
+    pub(super) fn wall_clock_us(&self, at: Instant) -> i64 {
+        self.wall_clock.get().at_us(at)
+    }
+}
+
+/// Ties the monotonic clock to the wall's: one reading a tick serves all requests until the next.
+#[derive(Clone, Copy)]
+struct WallClock {
+    instant: Instant,
+    unix_us: i64,
+}
+
+impl WallClock {
+    fn read() -> Self {
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { instant: Instant::now(), unix_us: i64::try_from(since_1970.as_micros()).unwrap_or(i64::MAX) }
+    }
+
+    fn at_us(self, at: Instant) -> i64 {
+        if at >= self.instant {
+            self.unix_us.saturating_add_unsigned(elapsed_us(self.instant, at))
+        } else {
+            self.unix_us.saturating_sub_unsigned(elapsed_us(at, self.instant))
+        }
+    }
+}
+
+/// Whole microseconds, 0 when `to` is the earlier.
+pub(super) fn elapsed_us(from: Instant, to: Instant) -> u64 {
+    u64::try_from(to.saturating_duration_since(from).as_micros()).unwrap_or(u64::MAX)
+}

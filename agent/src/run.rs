@@ -1,0 +1,192 @@
+//! `run`: starts the parts in order, waits for a signal, stops them in reverse. Wires everything, contains no logic.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use ridealong_common::event::Defaults;
+use ridealong_common::ids::ProducerId;
+use ridealong_common::rows::Resource;
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::books::Books;
+use crate::config::Config;
+use crate::host::{self, HostSampler};
+use crate::local_api::{LocalServices, router};
+use crate::proxy::{Proxy, ProxyOptions, RunningProxy};
+use crate::recorder::Recorder;
+use crate::shipper::Shipper;
+use crate::spool::{Spool, SpoolOptions};
+use crate::summary::LastMinutes;
+
+/// A stop waits this long for requests under way, then cuts them.
+const DRAIN: Duration = Duration::from_secs(3);
+/// Then this long for the last rows to be delivered; what is not stays in the spool.
+const LAST_DELIVERY: Duration = Duration::from_millis(1_000);
+const BACKLOG: u32 = 256;
+
+pub fn run(config: &Config, unknown_variables: &[String]) -> Result<()> {
+    for variable in unknown_variables {
+        tracing::warn!(variable, "unknown environment variable, ignored");
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .thread_name("control")
+        .max_blocking_threads(2)
+        .enable_all()
+        .build()
+        .context("cannot start the control thread")?;
+    let starting = Agent::start(config)?;
+    runtime.block_on(async { starting.await?.until_stopped().await })
+}
+
+/// Everything that runs.
+struct Agent {
+    proxy: RunningProxy,
+    spool: Spool,
+    books: Arc<Books>,
+    tasks: JoinSet<()>,
+    stop_delivery: CancellationToken,
+    stop_rest: CancellationToken,
+}
+
+impl Agent {
+    fn start(config: &Config) -> Result<impl Future<Output = Result<Self>>> {
+        let started = Instant::now();
+        let producer = ProducerId::draw();
+        let books = Arc::new(Books::default());
+        let last_minutes = Arc::new(LastMinutes::default());
+        let resource = resource(config);
+        let options = SpoolOptions {
+            folder: config.spool.clone(),
+            bytes_max: config.spool_max.bytes(),
+            producer,
+            resource: resource.clone(),
+        };
+        let spool =
+            Spool::open(options, Arc::clone(&books), Arc::clone(&last_minutes)).context("cannot open the spool")?;
+        let proxy = start_proxy(config, &spool, &books)?;
+        let defaults =
+            Defaults { source: Some(resource.service), version: resource.version, environment: resource.environment };
+        let config = config.clone();
+        Ok(async move {
+            let (stop_delivery, stop_rest) = (CancellationToken::new(), CancellationToken::new());
+            let mut tasks = JoinSet::new();
+            let shipper = Shipper::new(spool.clone(), &config.aggregator, config.spool.join("refused"))?;
+            let services = LocalServices {
+                producer,
+                spool: spool.clone(),
+                books: Arc::clone(&books),
+                shipper: shipper.status(),
+                proxy: proxy.counters(),
+                last_minutes,
+                defaults: Arc::new(defaults),
+                recent: Arc::default(),
+                started,
+            };
+            let api = start_api(&config, services, &mut tasks, &stop_rest)?;
+            tasks.spawn(shipper.run(stop_delivery.clone()));
+            let sampler = HostSampler::new(&config.spool).context("cannot sample this host")?;
+            let (spool_, books_, stop) = (spool.clone(), Arc::clone(&books), stop_rest.clone());
+            tasks.spawn(async move { host::run(sampler, config.host_interval, spool_, &books_, stop).await });
+            announce(&proxy, api, producer, started);
+            Ok(Self { proxy, spool, books, tasks, stop_delivery, stop_rest })
+        })
+    }
+
+    async fn until_stopped(self) -> Result<()> {
+        stop_signal().await?;
+        tracing::info!("stopping");
+        self.stop().await;
+        Ok(())
+    }
+
+    /// Requests first, then their rows to disk, then what can be delivered.
+    async fn stop(mut self) {
+        let drained = self.proxy.drain(DRAIN).await;
+        if drained.connections_forced > 0 {
+            tracing::warn!(connections = drained.connections_forced, "connections cut at the deadline");
+        }
+        self.spool.commit().await;
+        let delivered = async {
+            while self.books.snapshot().pending > 0 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        if tokio::time::timeout(LAST_DELIVERY, delivered).await.is_err() {
+            tracing::info!(rows = self.books.snapshot().pending, "left in the spool for the next start");
+        }
+        self.stop_delivery.cancel();
+        self.stop_rest.cancel();
+        self.tasks.shutdown().await;
+        let spool = self.spool;
+        // The thread may be in an fsync; the control thread has nothing else to do by now.
+        spool.close();
+        tracing::info!("stopped");
+    }
+}
+
+fn resource(config: &Config) -> Resource {
+    Resource {
+        service: config.service.clone(),
+        version: config.service_version.clone(),
+        environment: config.environment.clone(),
+        host: host::name(),
+    }
+}
+
+fn start_proxy(config: &Config, spool: &Spool, books: &Arc<Books>) -> Result<RunningProxy> {
+    let mut options = ProxyOptions::new(config.listen, config.upstream.clone());
+    options.threads = config.threads.unwrap_or(options.threads);
+    options.connections_max = config.connections_max;
+    options.connect_timeout = config.connect_timeout;
+    options.response_timeout = Some(config.response_timeout);
+    options.upstream_idle_timeout = config.upstream_idle;
+    let (spool, books) = (spool.clone(), Arc::clone(books));
+    Proxy::start(options, move |_| Box::new(Recorder::new(spool.clone(), Arc::clone(&books))))
+        .context("cannot start the proxy")
+}
+
+fn start_api(
+    config: &Config,
+    services: LocalServices,
+    tasks: &mut JoinSet<()>,
+    stop: &CancellationToken,
+) -> Result<SocketAddr> {
+    let listener = listen(config.api_listen).with_context(|| format!("cannot listen on {}", config.api_listen))?;
+    let address = listener.local_addr().context("cannot read the address listened on")?;
+    let serving = axum::serve(listener, router(services)).with_graceful_shutdown(stop.clone().cancelled_owned());
+    tasks.spawn(async move {
+        if let Err(error) = serving.await {
+            tracing::error!(%error, "the agent's own API ended");
+        }
+    });
+    Ok(address)
+}
+
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+#[allow(clippy::print_stdout, reason = "the one line that tells a person or a script where to look")]
+fn announce(proxy: &RunningProxy, api: SocketAddr, producer: ProducerId, started: Instant) {
+    let address = proxy.local_addr();
+    println!("ridealong-agent listening on http://{address}, own API on http://{api}");
+    tracing::info!(%address, %api, %producer, start_ms = started.elapsed().as_millis() as u64, "ready");
+}
+
+async fn stop_signal() -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,97 @@
+//! What the log knows about its own content: which numbers of which producer and which event ids are held, and how many
+//! rows were stored or duplicate. Built from records alone, in log order: [`Ledger::apply`] is the same for a record that
+//! was just synced and for one that is replayed, so a restart cannot change an answer.
+//!
+//! [`Ledger::decide`] only looks; what it grants before the fsync is kept in a [`Provisional`] that is thrown away with
+//! the group, whether it became durable (then it was applied) or not (then it is as if it had never been).
+//!
+//! Producers are kept by tenant: nobody can use up another tenant's numbers.
+
+mod decide;
+mod ids;
+mod intervals;
+mod producers;
+mod snapshot;
+mod tenants;
+
+use std::time::Duration;
+
+use crate::books::Books;
+use crate::entry::{LogId, Position};
+use crate::record::Record;
+
+pub(crate) use decide::{Decision, Provisional};
+pub(crate) use snapshot::Restoring;
+
+use ids::Ids;
+use producers::{Held, Producers};
+use tenants::Tenants;
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub ids_max: usize,
+    pub ids_window: Duration,
+    pub producers_max: usize,
+    pub intervals_max: usize,
+}
+
+pub(crate) struct Ledger {
+    /// The last record that is accounted for.
+    position: Position,
+    conflicts: u64,
+    tenants: Tenants,
+    producers: Producers,
+    ids: Ids,
+}
+
+impl Ledger {
+    pub fn new(log: LogId, limits: Limits) -> Self {
+        Self {
+            position: Position::NONE,
+            conflicts: 0,
+            tenants: Tenants::new(log),
+            producers: Producers::new(limits.producers_max, limits.intervals_max),
+            ids: Ids::new(limits.ids_max, limits.ids_window),
+        }
+    }
+
+    pub fn position(&self) -> Position {
+        self.position
+    }
+
+    /// Accounts for a durable record, the next one.
+    pub fn apply(&mut self, record: &Record<'_>) {
+        assert_eq!(record.position, self.position.next(), "records are applied in log order");
+        self.position = record.position;
+        self.conflicts += u64::from(record.conflict);
+        let tenant = self.tenants.intern(record.tenant);
+        self.tenants.count(tenant, record.table, record.rows, record.duplicate_rows());
+        if let Some(numbers) = &record.numbers {
+            let held = Held::new(numbers, record.rows);
+            self.producers.apply(
+                (tenant, numbers.producer),
+                held,
+                record.announced,
+                record.received_at_us,
+                record.position,
+            );
+        }
+        let salt = self.tenants.salt(tenant);
+        for id in record.ids.as_deref().unwrap_or_default() {
+            self.ids.insert(id.as_u128() ^ salt, record.received_at_us);
+        }
+        self.ids.expire(record.received_at_us);
+    }
+
+    /// Fills in what the ledger knows; the files are counted elsewhere.
+    pub fn write_books(&self, books: &mut Books) {
+        books.position = self.position;
+        books.conflicts = self.conflicts;
+        books.tables = self.tenants.books();
+        books.ids = self.ids.books();
+        (books.producers, books.producers_forgotten) = self.producers.books(&self.tenants);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,200 @@
+//! The ledger as the checkpoint stores it; the event ids themselves are in runs beside it. Little-endian.
+//!
+//! | what | bytes |
+//! |---|---|
+//! | conflicts | 8 |
+//! | producers forgotten, their announced and received totals | 8, 16, 16 |
+//! | tenants | 4, then each: length of the name 1, name; tables 1, then each: number 1, rows stored 8, rows duplicate 8 |
+//! | producers | 4, then each: see below |
+//! | ids: number of the first and of the next, forgotten early | 8, 8, 8 |
+//! | slices of ids | 4, then each: number of its first id 8, oldest µs 8, newest µs 8 |
+//!
+//! A producer: tenant's place in the list 4, id 16, announced 8, received 8, given up 8, last seen µs 8, last position 8;
+//! runs held 4, then each: start 8, end 8; recent ranges 1, then each: first 8, rows 4, CRC 4.
+
+use std::collections::VecDeque;
+
+use ridealong_common::ids::ProducerId;
+use ridealong_common::table::Table;
+
+use super::ids::Slice;
+use super::intervals::Intervals;
+use super::producers::{Held, Producer, ProducerKey, RECENT_MAX};
+use super::tenants::{Counts, Tenants};
+use super::{Ledger, Limits};
+use crate::books::ProducersForgotten;
+use crate::entry::{LogId, Position};
+use crate::fields::{Fields, PutFields};
+
+const PRODUCER_BYTES: usize = 4 + 16 + 8 * 5 + 4 + 1;
+
+/// One moment of the ledger, to be written without holding it.
+pub(crate) struct Snapshot {
+    pub position: Position,
+    pub body: Vec<u8>,
+    /// The number of the first id that is remembered.
+    pub ids_head: u64,
+    /// The ids from number `ids_from` on.
+    pub ids_from: u64,
+    pub ids: Vec<u128>,
+}
+
+impl Ledger {
+    /// With the ids from number `ids_from` on; the earlier ones are in runs already.
+    pub fn snapshot(&self, ids_from: u64) -> Snapshot {
+        let numbers = self.ids.numbers();
+        let ids_from = ids_from.clamp(numbers.start, numbers.end);
+        Snapshot {
+            position: self.position,
+            body: self.body(),
+            ids_head: numbers.start,
+            ids_from,
+            ids: (ids_from..numbers.end).map(|number| self.ids.get(number)).collect(),
+        }
+    }
+
+    /// The ledger as of `position`, without its ids; None when the body is not one that was ever written.
+    pub fn restore(log: LogId, limits: Limits, position: Position, body: &[u8]) -> Option<Restoring> {
+        let mut fields = Fields::new(body);
+        let mut ledger = Ledger::new(log, limits);
+        ledger.position = position;
+        ledger.conflicts = fields.u64()?;
+        ledger.producers.restore_forgotten(ProducersForgotten {
+            producers: fields.u64()?,
+            announced: u128::from_le_bytes(fields.array()?),
+            received: u128::from_le_bytes(fields.array()?),
+        });
+        let tenants = fields.count(2)?;
+        for _ in 0..tenants {
+            read_tenant(&mut fields, &mut ledger.tenants)?;
+        }
+        for _ in 0..fields.count(PRODUCER_BYTES)? {
+            let (key, producer) = read_producer(&mut fields)?;
+            if key.0 as usize >= tenants {
+                return None;
+            }
+            ledger.producers.restore(key, producer);
+        }
+        let [head, next, forgotten_early] = [fields.u64()?, fields.u64()?, fields.u64()?];
+        let slices = read_slices(&mut fields, head, next)?;
+        ledger.ids.restore_from(head, slices, forgotten_early);
+        (fields.left() == 0 && ledger.tenants.list().len() == tenants).then_some(Restoring { ledger, ids_next: next })
+    }
+
+    fn body(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        let forgotten = self.producers.forgotten();
+        out.put_u64(self.conflicts);
+        out.put_u64(forgotten.producers);
+        out.put(&forgotten.announced.to_le_bytes());
+        out.put(&forgotten.received.to_le_bytes());
+        out.put_count(self.tenants.list().len());
+        for tenant in self.tenants.list() {
+            out.put_u8(tenant.name.len() as u8);
+            out.put(tenant.name.as_bytes());
+            out.put_u8(tenant.tables().count() as u8);
+            for (table, counts) in tenant.tables() {
+                out.put_u8(table as u8);
+                out.put_u64(counts.stored);
+                out.put_u64(counts.duplicate);
+            }
+        }
+        out.put_count(self.producers.iter().len());
+        for (key, producer) in self.producers.iter() {
+            put_producer(&mut out, key, producer);
+        }
+        let numbers = self.ids.numbers();
+        out.put_u64(numbers.start);
+        out.put_u64(numbers.end);
+        out.put_u64(self.ids.forgotten_early());
+        out.put_count(self.ids.slices().len());
+        for slice in self.ids.slices() {
+            out.put_u64(slice.first);
+            out.put_i64(slice.oldest_us);
+            out.put_i64(slice.newest_us);
+        }
+        out
+    }
+}
+
+/// A ledger whose ids are still to come.
+pub(crate) struct Restoring {
+    ledger: Ledger,
+    ids_next: u64,
+}
+
+impl Restoring {
+    /// The number of the next id that is wanted; None when they are all there.
+    pub fn wanted(&self) -> Option<u64> {
+        let next = self.ledger.ids.numbers().end;
+        (next < self.ids_next).then_some(next)
+    }
+
+    /// The id of the number that was wanted; false when that cannot be.
+    pub fn id(&mut self, id: u128) -> bool {
+        self.ledger.ids.restore(id)
+    }
+
+    /// The ledger, once nothing is wanted.
+    pub fn finish(self) -> Option<Ledger> {
+        self.wanted().is_none().then_some(self.ledger)
+    }
+}
+
+fn read_tenant(fields: &mut Fields<'_>, tenants: &mut Tenants) -> Option<()> {
+    let bytes = usize::from(fields.u8()?);
+    let tenant = tenants.intern(str::from_utf8(fields.take(bytes)?).ok()?);
+    for _ in 0..fields.u8()? {
+        let table = Table::from_number(fields.u8()?)?;
+        tenants.restore_count(tenant, table, Counts { stored: fields.u64()?, duplicate: fields.u64()? });
+    }
+    Some(())
+}
+
+fn put_producer(out: &mut Vec<u8>, (tenant, id): &ProducerKey, producer: &Producer) {
+    out.put_u32(*tenant);
+    out.put(&id.to_bytes());
+    out.put_u64(producer.announced);
+    out.put_u64(producer.received);
+    out.put_u64(producer.given_up);
+    out.put_i64(producer.last_seen_us);
+    out.put_u64(producer.last_position.0);
+    out.put_count(producer.held.runs().len());
+    for run in producer.held.runs() {
+        out.put_u64(run.start);
+        out.put_u64(run.end);
+    }
+    out.put_u8(producer.recent.len() as u8);
+    for held in &producer.recent {
+        out.put_u64(held.first);
+        out.put_u32(held.rows);
+        out.put_u32(held.crc);
+    }
+}
+
+fn read_producer(fields: &mut Fields<'_>) -> Option<(ProducerKey, Producer)> {
+    let key = (fields.u32()?, ProducerId::from_bytes(fields.array()?));
+    let [announced, received, given_up] = [fields.u64()?, fields.u64()?, fields.u64()?];
+    let last_seen_us = fields.i64()?;
+    let last_position = Position(fields.u64()?);
+    let runs = (0..fields.count(16)?).map(|_| Some(fields.u64()?..fields.u64()?)).collect::<Option<Vec<_>>>()?;
+    let held = Intervals::restore(runs)?;
+    let recent = (0..fields.u8()?)
+        .map(|_| Some(Held { first: fields.u64()?, rows: fields.u32()?, crc: fields.u32()? }))
+        .collect::<Option<VecDeque<_>>>()?;
+    let sound = recent.len() <= RECENT_MAX
+        && announced >= held.end()
+        && received.checked_add(given_up).is_some_and(|arrived| arrived <= announced);
+    sound.then_some((key, Producer { announced, received, given_up, last_seen_us, last_position, held, recent }))
+}
+
+/// Slices begin with the first id, follow each other and hold at least one id each.
+fn read_slices(fields: &mut Fields<'_>, head: u64, next: u64) -> Option<VecDeque<Slice>> {
+    let slices = (0..fields.count(24)?)
+        .map(|_| Some(Slice { first: fields.u64()?, oldest_us: fields.i64()?, newest_us: fields.i64()? }))
+        .collect::<Option<VecDeque<_>>>()?;
+    let ascending = slices.iter().zip(slices.iter().skip(1)).all(|(a, b)| a.first < b.first && head < b.first);
+    let begins = slices.front().is_none_or(|slice| slice.first <= head);
+    let ends = slices.back().is_none_or(|slice| slice.first < next);
+    (head <= next && slices.is_empty() == (head == next) && ascending && begins && ends).then_some(slices)
+}

@@ -1,0 +1,103 @@
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use ridealong_common::ids::EventId;
+
+use super::*;
+use crate::disk::memory::MemoryDisk;
+use crate::testing::{append, duplicate, identified, numbered, open, open_with, options, producer, stored};
+use crate::{Appended, NewEntry, Numbers};
+
+#[test]
+fn a_range_that_is_held_is_a_duplicate_whole_or_in_part() {
+    let (wal, _) = open(&MemoryDisk::default());
+    assert_eq!(append(&wal, numbered(0, 4)), Ok(stored(1, 4)));
+    assert_eq!(append(&wal, numbered(0, 4)), Ok(duplicate(4)));
+    assert_eq!(append(&wal, numbered(1, 2)), Ok(duplicate(2)));
+    assert_eq!(append(&wal, numbered(10, 2)), Ok(stored(4, 2)));
+    let partly = Appended { position: Some(Position(5)), stored: 6, duplicate_rows: vec![0, 7] };
+    assert_eq!(append(&wal, numbered(3, 8)), Ok(partly));
+    let books = wal.books();
+    assert_eq!((books.tables[0].rows_stored, books.tables[0].rows_duplicate), (12, 8));
+    let producer = &books.producers[0];
+    assert_eq!((producer.announced, producer.received, producer.missing), (12, 12, 0));
+    assert_eq!(books.conflicts, 0);
+}
+
+#[test]
+fn the_same_numbers_with_other_content_raise_an_alarm() {
+    let (wal, _) = open(&MemoryDisk::default());
+    let mut forged = numbered(0, 4);
+    forged.numbers = Some(Numbers { crc: 99, ..forged.numbers.unwrap() });
+    append(&wal, numbered(0, 4)).unwrap();
+    assert_eq!(append(&wal, forged), Ok(duplicate(4)));
+    assert_eq!(wal.books().conflicts, 1);
+}
+
+#[test]
+fn missing_numbers_are_named() {
+    let (wal, _) = open(&MemoryDisk::default());
+    append(&wal, numbered(5, 2)).unwrap();
+    append(&wal, NewEntry { announced: 20, ..numbered(10, 1) }).unwrap();
+    let producer = &wal.books().producers[0];
+    assert_eq!((producer.announced, producer.received, producer.missing), (20, 3, 17));
+    assert_eq!(producer.missing_ranges, [0..5, 7..10, 11..20]);
+}
+
+#[test]
+fn an_id_is_stored_once_for_each_tenant() {
+    let (wal, _) = open(&MemoryDisk::default());
+    let twice_in_one = Appended { position: Some(Position(1)), stored: 2, duplicate_rows: vec![2] };
+    assert_eq!(append(&wal, identified(&[1, 2, 1])), Ok(twice_in_one));
+    let one_new = Appended { position: Some(Position(2)), stored: 1, duplicate_rows: vec![0] };
+    assert_eq!(append(&wal, identified(&[2, 3])), Ok(one_new));
+    assert_eq!(append(&wal, NewEntry { tenant: "other".into(), ..identified(&[1, 2]) }), Ok(stored(3, 2)));
+    assert_eq!(append(&wal, identified(&[3, 1])), Ok(duplicate(2)));
+    assert_eq!(wal.books().ids.count, 5);
+}
+
+#[test]
+fn numbers_and_ids_count_together() {
+    let (wal, _) = open(&MemoryDisk::default());
+    let both = |first, ids: &[u128]| NewEntry {
+        event_ids: Some(ids.iter().map(|id| EventId::from_u128(*id)).collect()),
+        ..numbered(first, ids.len() as u32)
+    };
+    assert_eq!(append(&wal, both(0, &[1, 2])), Ok(stored(1, 2)));
+    // Row 0 has a held number, row 1 a seen id; the id of row 0 must not be remembered from here.
+    let last_only = Appended { position: Some(Position(2)), stored: 1, duplicate_rows: vec![0, 1] };
+    assert_eq!(append(&wal, both(1, &[9, 1, 3])), Ok(last_only));
+    assert_eq!(append(&wal, identified(&[9])), Ok(stored(3, 1)));
+    // All ids were seen: the numbers are received all the same.
+    assert_eq!(append(&wal, both(4, &[1, 2])), Ok(duplicate(2)));
+    assert_eq!(wal.books().producers[0].received, 6);
+}
+
+#[test]
+fn a_tenant_cannot_use_up_the_numbers_of_another() {
+    let (wal, _) = open(&MemoryDisk::default());
+    append(&wal, NewEntry { tenant: "mallory".into(), ..numbered(0, 4) }).unwrap();
+    assert_eq!(append(&wal, numbered(0, 4)), Ok(stored(2, 4)));
+}
+
+#[test]
+fn gaps_and_producers_are_bounded_and_counted() {
+    let disk = MemoryDisk::default();
+    let tight = || crate::WalOptions { intervals_max: 3, producers_max: 2, ..options() };
+    let (wal, _) = open_with(tight(), &disk).unwrap();
+    for first in [0, 10, 20, 30] {
+        append(&wal, numbered(first, 1)).unwrap();
+    }
+    let books = wal.books();
+    assert_eq!((books.producers[0].given_up, books.producers[0].missing), (9, 18));
+    assert_eq!(append(&wal, numbered(5, 1)), Ok(duplicate(1)));
+    for number in [2, 3] {
+        let numbers = Some(Numbers { producer: producer(number), first: 0, crc: 0 });
+        append(&wal, NewEntry { numbers, announced: 0, ..numbered(0, 1) }).unwrap();
+    }
+    let books = wal.books();
+    assert_eq!(books.producers.iter().map(|each| each.producer).collect::<Vec<_>>(), [producer(2), producer(3)]);
+    assert_eq!((books.producers_forgotten.producers, books.producers_forgotten.received), (1, 4));
+    wal.close();
+    let replayed = open_with(tight(), &disk).unwrap().0.books();
+    assert_eq!(replayed, books);
+}

@@ -1,0 +1,50 @@
+//! The write-ahead log: the truth of the aggregator. Acknowledged means fsynced here, and here alone it is decided what is
+//! a duplicate.
+//!
+//! A map, from the outside in: [`Wal`] is the handle, [`Follower`] reads what is durable. Behind the handle one thread,
+//! the `writer`, takes groups from the `queue`, lets the `ledger` decide which rows are duplicates, appends `record`s to
+//! a `segment`, syncs once for all of them and answers. `recovery` rebuilds the ledger from the `checkpoint` and the
+//! records after it. Everything touches storage through [`disk`] only, so that tests can take the power away.
+//!
+//! Files in the folder: `{first position, 20 digits}.log` (segments), `checkpoint` (the ledger up to a position),
+//! `ids-{first}-{count}.run` (the event ids that the checkpoint refers to), `*.new` (unfinished, deleted at start).
+//!
+//! Not here: what a payload means, who may write, and a lock on the folder; the caller holds that.
+
+pub mod disk;
+
+mod entry;
+mod options;
+mod shared;
+mod wal;
+
+mod follower;
+
+mod queue;
+mod writer;
+
+mod books;
+mod ledger;
+
+mod checkpoint;
+mod recovery;
+mod release;
+
+mod fields;
+mod record;
+mod segment;
+
+#[cfg(test)]
+mod golden;
+#[cfg(test)]
+mod testing;
+
+pub use books::{Books, IdsBooks, ProducerBooks, ProducersForgotten, TableBooks};
+pub use entry::{Appended, Entry, LogId, NewEntry, Numbers, Position};
+pub use follower::{Follower, ReadError, Wake};
+pub use options::{Clock, WalOptions};
+pub use queue::AppendError;
+pub use record::{PAYLOAD_BYTES_MAX, ROWS_MAX, TENANT_BYTES_MAX};
+pub use recovery::{OpenError, RecoveryReport};
+pub use release::ReleaseError;
+pub use wal::Wal;

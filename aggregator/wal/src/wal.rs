@@ -1,0 +1,178 @@
+//! The handle by which the rest of the program has the log.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+use parking_lot::Mutex;
+use tokio::sync::{oneshot, watch};
+
+use crate::books::Books;
+use crate::disk::{Disk, RealDisk};
+use crate::entry::{Appended, LogId, NewEntry, Position};
+use crate::follower::Follower;
+use crate::ledger::Limits;
+use crate::options::{Clock, WalOptions};
+use crate::queue::{Answer, AppendError, Job};
+use crate::record::{PAYLOAD_BYTES_MAX, ROWS_MAX, TENANT_BYTES_MAX};
+use crate::recovery::{OpenError, RecoveryReport, recover};
+use crate::release::{ReleaseError, release};
+use crate::shared::{Parts, Shared};
+use crate::writer::Writer;
+
+/// Cheap to clone. The log closes with [`Wal::close`] or with the last clone.
+#[derive(Clone)]
+pub struct Wal {
+    handle: Arc<Handle>,
+}
+
+struct Handle {
+    shared: Arc<Shared>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Wal {
+    /// Opens the log in the folder of the options, or begins one there: recovers, then accepts appends. Blocking. The
+    /// caller sees to it that nobody else has the folder.
+    pub fn open(options: WalOptions) -> Result<(Wal, RecoveryReport), OpenError> {
+        let disk = RealDisk::new(&options.folder).map_err(|source| OpenError::io("create", ".", source))?;
+        Self::open_on(options, Arc::new(disk), Arc::new(Instant::now))
+    }
+
+    /// The same on any disk and by any clock.
+    pub fn open_on(options: WalOptions, disk: Arc<dyn Disk>, clock: Clock) -> Result<(Wal, RecoveryReport), OpenError> {
+        let recovered = recover(&*disk, limits(&options))?;
+        let shared = Arc::new(Shared::new(Parts {
+            options,
+            disk,
+            log: recovered.report.log_id,
+            checkpoint: recovered.checkpoint,
+            ledger: recovered.ledger,
+            segments: recovered.segments,
+            bytes_replayed: recovered.bytes_replayed,
+        }));
+        let writer = Writer::new(shared.clone(), clock, recovered.tail);
+        let writer = thread::Builder::new()
+            .name("wal-writer".to_owned())
+            .spawn(move || writer.run())
+            .map_err(|source| OpenError::Thread { source })?;
+        let handle = Handle { shared, writer: Mutex::new(Some(writer)) };
+        Ok((Wal { handle: Arc::new(handle) }, recovered.report))
+    }
+
+    /// Stores the rows of an entry that are not there yet; answered when that is durable, and so is what they repeat.
+    ///
+    /// Dropping the future before its first poll does nothing; afterwards the entry is decided and written all the same.
+    pub async fn append(&self, entry: NewEntry) -> Result<Appended, AppendError> {
+        let stopped = |_| AppendError::NotDurable { cause: "the writer stopped".to_owned(), may_have_happened: true };
+        self.submit(entry)?.await.map_err(stopped)?
+    }
+
+    /// Queues an entry now, in the order of the calls; the answer comes later.
+    pub(crate) fn submit(&self, entry: NewEntry) -> Result<oneshot::Receiver<Answer>, AppendError> {
+        check(&entry).map_err(AppendError::Invalid)?;
+        let (job, answer) = Job::new(entry);
+        self.shared().queue.push(job)?;
+        Ok(answer)
+    }
+
+    /// The last durable position; 0 when there is none.
+    pub fn durable(&self) -> Position {
+        self.shared().durable()
+    }
+
+    /// The position of the oldest record that is not released, or will be when there is one.
+    pub fn oldest(&self) -> Position {
+        self.shared().segments.read().first().map_or(Position::NONE, |segment| segment.first)
+    }
+
+    pub fn subscribe(&self) -> watch::Receiver<Position> {
+        self.shared().subscribe()
+    }
+
+    /// Reads on from `after`, which is not returned again.
+    pub fn follow(&self, after: Position) -> Follower {
+        Follower::new(self.shared().clone(), after)
+    }
+
+    pub fn log_id(&self) -> LogId {
+        self.shared().log
+    }
+
+    /// The lake has everything up to `position`: what the log need not keep is removed. Blocking (syncs files).
+    pub fn release(&self, position: Position) -> Result<(), ReleaseError> {
+        release(self.shared(), position)
+    }
+
+    /// The books of one moment. Blocking, for milliseconds when producers are many: appends wait meanwhile.
+    pub fn books(&self) -> Books {
+        let shared = self.shared();
+        let mut books = Books { failed_syncs: shared.failed_syncs.load(Ordering::Relaxed), ..Books::default() };
+        books.bytes_on_disk = shared.checkpoint.lock().bytes();
+        shared.ledger.lock().write_books(&mut books);
+        let segments = shared.segments.read();
+        books.segments = segments.len() as u64;
+        books.bytes_on_disk += segments.iter().map(|segment| segment.bytes).sum::<u64>();
+        books
+    }
+
+    /// Writes and answers what is queued, then stops; later appends are refused. Blocking.
+    pub fn close(&self) {
+        self.handle.close();
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.handle.shared
+    }
+}
+
+impl Handle {
+    fn close(&self) {
+        self.shared.queue.close();
+        let writer = self.writer.lock().take();
+        if writer.is_some_and(|writer| writer.join().is_err()) {
+            tracing::error!("the thread of the log's writer had panicked");
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn limits(options: &WalOptions) -> Limits {
+    Limits {
+        ids_max: options.ids_max,
+        ids_window: options.ids_window,
+        producers_max: options.producers_max,
+        intervals_max: options.intervals_max,
+    }
+}
+
+/// What is wrong with an entry whatever the log holds.
+fn check(entry: &NewEntry) -> Result<(), &'static str> {
+    let ids = entry.event_ids.as_ref().map(Vec::len);
+    if entry.tenant.is_empty() || entry.tenant.len() > TENANT_BYTES_MAX {
+        Err("the tenant's name is empty or too long")
+    } else if entry.rows == 0 || entry.rows > ROWS_MAX {
+        Err("no rows or too many")
+    } else if ids.is_some_and(|ids| ids != entry.rows as usize) {
+        Err("not one event id a row")
+    } else if entry.payload.len() > PAYLOAD_BYTES_MAX {
+        Err("the payload is too large")
+    } else if entry.numbers.is_some_and(|numbers| numbers.first.checked_add(u64::from(entry.rows)).is_none()) {
+        Err("the numbers are too large")
+    } else {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod property;
+#[cfg(test)]
+mod tests;

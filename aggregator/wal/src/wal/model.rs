@@ -1,0 +1,97 @@
+//! The log as it should be, in the plainest way: what the property test compares the real one with.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use ridealong_common::ids::ProducerId;
+use ridealong_common::table::Table;
+
+use crate::{Appended, Books, Entry, NewEntry, Position};
+
+#[derive(Clone, Default)]
+pub(super) struct Model {
+    pub records: u64,
+    pub log: Vec<Entry>,
+    tables: BTreeMap<(String, Table), (u64, u64)>,
+    producers: BTreeMap<(String, ProducerId), Producer>,
+    ids: BTreeSet<(String, u128)>,
+    conflicts: u64,
+}
+
+#[derive(Clone, Default)]
+struct Producer {
+    announced: u64,
+    numbers: BTreeSet<u64>,
+    recent: VecDeque<(u64, u32, u32)>,
+}
+
+impl Model {
+    pub fn append(&mut self, entry: &NewEntry) -> Appended {
+        self.records += 1;
+        let tenant = entry.tenant.to_string();
+        let mut duplicate_rows: BTreeSet<u32> = BTreeSet::new();
+        if let Some(numbers) = &entry.numbers {
+            let producer = self.producers.entry((tenant.clone(), numbers.producer)).or_default();
+            let end = numbers.first + u64::from(entry.rows);
+            producer.announced = producer.announced.max(entry.announced).max(end);
+            duplicate_rows
+                .extend((0..entry.rows).filter(|row| !producer.numbers.insert(numbers.first + u64::from(*row))));
+            if duplicate_rows.len() == entry.rows as usize {
+                let differs = |(first, rows, crc): &(u64, u32, u32)| {
+                    (*first, *rows) == (numbers.first, entry.rows) && *crc != numbers.crc
+                };
+                self.conflicts += u64::from(producer.recent.iter().any(differs));
+            } else {
+                producer.recent.push_back((numbers.first, entry.rows, numbers.crc));
+                producer.recent.drain(..producer.recent.len().saturating_sub(64));
+            }
+        }
+        for (row, id) in (0..).zip(entry.event_ids.iter().flatten()) {
+            if !duplicate_rows.contains(&row) && !self.ids.insert((tenant.clone(), id.as_u128())) {
+                duplicate_rows.insert(row);
+            }
+        }
+        let stored = entry.rows - duplicate_rows.len() as u32;
+        let counts = self.tables.entry((tenant, entry.table)).or_default();
+        counts.0 += u64::from(stored);
+        counts.1 += duplicate_rows.len() as u64;
+        let duplicate_rows: Vec<u32> = duplicate_rows.into_iter().collect();
+        let position = Position(self.records);
+        if stored > 0 {
+            self.log.push(Entry {
+                position,
+                tenant: entry.tenant.clone(),
+                table: entry.table,
+                received_at_us: entry.received_at_us,
+                numbers: entry.numbers,
+                announced: entry.announced,
+                rows: entry.rows,
+                skipped_rows: duplicate_rows.clone(),
+                payload: entry.payload.clone(),
+            });
+        }
+        Appended { position: (stored > 0).then_some(position), stored, duplicate_rows }
+    }
+
+    pub fn has_tables(&self, books: &Books) -> bool {
+        let tables = books
+            .tables
+            .iter()
+            .map(|each| ((each.tenant.to_string(), each.table), (each.rows_stored, each.rows_duplicate)));
+        tables.collect::<BTreeMap<_, _>>() == self.tables
+    }
+
+    pub fn assert_books(&self, books: &Books) {
+        assert_eq!((books.position.0, books.conflicts), (self.records, self.conflicts));
+        assert_eq!(books.ids.count, self.ids.len() as u64);
+        assert!(self.has_tables(books));
+        assert_eq!(books.producers.len(), self.producers.len());
+        for (book, ((tenant, id), producer)) in books.producers.iter().zip(&self.producers) {
+            assert_eq!((&*book.tenant, book.producer), (tenant.as_str(), *id));
+            assert_eq!((book.announced, book.received), (producer.announced, producer.numbers.len() as u64));
+            let missing: Vec<u64> =
+                (0..producer.announced).filter(|number| !producer.numbers.contains(number)).collect();
+            assert_eq!(book.missing_ranges.iter().cloned().flatten().collect::<Vec<_>>(), missing);
+            assert_eq!(book.announced, book.received + book.given_up + book.missing);
+        }
+    }
+}
