@@ -103,4 +103,4 @@ fn texts(values: &Values, rows: usize) -> StringBuilder {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

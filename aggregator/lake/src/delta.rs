@@ -215,7 +215,8 @@ fn timestamp_bounds(stats: &str) -> Option<(i64, i64)> {
     let stats: serde_json::Value = serde_json::from_str(stats).ok()?;
     let bound = |name: &str| {
         let text = stats.get(name)?.get(TIMESTAMP)?.as_str()?;
-        let time = text.trim_end_matches('Z').parse::<chrono::NaiveDateTime>().ok()?;
+        // delta-rs writes times without a zone with a space, other writers with a T.
+        let time = text.trim_end_matches('Z').replace(' ', "T").parse::<chrono::NaiveDateTime>().ok()?;
         Some(time.and_utc().timestamp_micros())
     };
     Some((bound("minValues")?, bound("maxValues")? + 999))

@@ -1,1 +1,75 @@
+use std::sync::Arc;
 
+use ridealong_engine::datafusion::arrow::array::RecordBatch;
+
+use super::*;
+use crate::schema::file_schema;
+
+fn key(tenant: &str, table: Table) -> TableKey {
+    TableKey { tenant: Arc::from(tenant), table }
+}
+
+/// A batch of nulls: what it holds does not matter here.
+fn rows(count: usize) -> RecordBatch {
+    let schema = file_schema(Table::HostMetrics);
+    let columns = schema.fields().iter();
+    let columns = columns.map(|field| ridealong_engine::datafusion::arrow::array::new_null_array(field.data_type(), count));
+    RecordBatch::try_new(schema.clone(), columns.collect()).expect("fits")
+}
+
+fn hot_rows(tables: &HotTables, tenant: &str) -> usize {
+    let pinned = tables.pin(tenant);
+    pinned.tables.iter().flat_map(|table| &table.hot).map(RecordBatch::num_rows).sum()
+}
+
+#[test]
+fn a_swap_takes_out_exactly_what_was_flushed() {
+    let tables = HotTables::default();
+    let hosts = key("default", Table::HostMetrics);
+    tables.add(hosts.clone(), ColdTable::default(), Position(0));
+    tables.append(&hosts, rows(3), Position(5));
+    let flushable = tables.flushable(&hosts).expect("hot rows");
+    tables.append(&hosts, rows(4), Position(9));
+    let pinned_before = tables.pin("default");
+
+    tables.swap(&hosts, ColdTable { version: Some(1), files: Vec::new() }, flushable.up_to);
+
+    assert_eq!(hot_rows(&tables, "default"), 4);
+    assert!(tables.holds(&hosts, Position(5)) && !tables.holds(&hosts, Position(6)));
+    let before = pinned_before.table(Table::HostMetrics).expect("pinned");
+    assert_eq!(before.hot.iter().map(RecordBatch::num_rows).sum::<usize>(), 7, "what was pinned does not change");
+    assert_eq!(before.cold.version, None);
+}
+
+#[test]
+fn a_tenant_sees_only_its_own_tables() {
+    let tables = HotTables::default();
+    for tenant in ["a", "b"] {
+        tables.add(key(tenant, Table::HostMetrics), ColdTable::default(), Position(0));
+        tables.append(&key(tenant, Table::HostMetrics), rows(1), Position(1));
+    }
+    assert_eq!(hot_rows(&tables, "a"), 1);
+    assert_eq!(hot_rows(&tables, "c"), 0);
+    assert_eq!(tables.tenants(), 2);
+}
+
+#[test]
+fn the_log_is_held_by_the_table_that_is_furthest_behind() {
+    let tables = HotTables::default();
+    let (hosts, events) = (key("default", Table::HostMetrics), key("default", Table::Events));
+    tables.add(hosts.clone(), ColdTable::default(), Position(2));
+    tables.add(events.clone(), ColdTable::default(), Position(0));
+    assert_eq!(tables.committed(Position(8)), Position(8), "nothing is hot: nothing is held");
+    tables.append(&hosts, rows(1), Position(9));
+    assert_eq!(tables.committed(Position(9)), Position(2));
+    assert_eq!(tables.oldest_commit(), Position(0));
+}
+
+#[test]
+#[should_panic(expected = "what Delta holds is not appended again")]
+fn a_row_that_delta_holds_is_never_appended() {
+    let tables = HotTables::default();
+    let hosts = key("default", Table::HostMetrics);
+    tables.add(hosts.clone(), ColdTable::default(), Position(4));
+    tables.append(&hosts, rows(1), Position(4));
+}
