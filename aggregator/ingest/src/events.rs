@@ -97,5 +97,3 @@ fn parts<'a>(events: &'a [&'a TrackedEvent]) -> Vec<&'a [&'a TrackedEvent]> {
     parts
 }
 
-#[cfg(test)]
-mod tests;
