@@ -16,6 +16,8 @@ pub struct Books {
     spooled: AtomicU64,
     carried_over: AtomicU64,
     acknowledged: AtomicU64,
+    /// Rows dropped before they reached the disk.
+    never_spooled: AtomicU64,
     dropped: Mutex<BTreeMap<&'static str, u64>>,
 }
 
@@ -66,6 +68,18 @@ impl Books {
         self.acknowledged.fetch_add(rows, Ordering::Relaxed);
     }
 
+    /// Rows that did not reach the disk.
+    pub fn never_spooled(&self, reason: &'static str, rows: u64) {
+        self.never_spooled.fetch_add(rows, Ordering::Relaxed);
+        self.dropped(reason, rows);
+    }
+
+    /// Rows of this start that are on the disk, were, or never will be: none of them is on its way there.
+    pub fn settled(&self) -> u64 {
+        self.spooled.load(Ordering::Relaxed) + self.never_spooled.load(Ordering::Relaxed)
+    }
+
+    /// Rows that were in the spool, or would have been.
     pub fn dropped(&self, reason: &'static str, rows: u64) {
         if rows > 0 {
             *self.dropped.lock().entry(reason).or_default() += rows;

@@ -18,13 +18,14 @@ use parking_lot::Mutex;
 use ridealong_common::event::Defaults;
 use ridealong_common::ids::ProducerId;
 use ridealong_edge::Failure;
+use ridealong_edge::body::Bodies;
 use ridealong_edge::loopback::require_loopback_host;
 use serde_json::{Value, json};
 
 use crate::books::Books;
 use crate::proxy::Counters;
 use crate::shipper::ShipperStatus;
-use crate::spool::Spool;
+use crate::spool::{Spool, SpoolStatus};
 use crate::summary::LastMinutes;
 use events::Recent;
 
@@ -43,6 +44,7 @@ pub struct LocalServices {
     pub last_minutes: Arc<LastMinutes>,
     pub defaults: Arc<Defaults>,
     pub recent: Arc<Recent>,
+    pub bodies: Bodies,
     pub started: Instant,
 }
 
@@ -76,18 +78,20 @@ async fn flush(State(services): State<LocalServices>, _: Body) -> Result<Json<Va
     let produced = services.books.snapshot().produced;
     let delivered = async {
         // Rows of the proxy threads reach the spool with their next tick.
-        loop {
+        while services.books.settled() < produced {
             services.spool.commit().await;
-            let books = services.books.snapshot();
-            let gone = books.acknowledged + books.dropped.values().sum::<u64>();
-            if gone >= produced + books.carried_over {
-                return gone;
-            }
             tokio::time::sleep(FLUSH_LOOK).await;
         }
+        services.spool.commit().await;
+        let SpoolStatus { bulk, kept, .. } = services.spool.status();
+        let mut changes = services.spool.watch();
+        let all =
+            |now: &SpoolStatus| now.bulk.delivered_to >= bulk.written_to && now.kept.delivered_to >= kept.written_to;
+        changes.wait_for(all).await.is_ok()
     };
     match tokio::time::timeout(FLUSH_TIMEOUT, delivered).await {
-        Ok(_) => Ok(Json(json!({ "pending": services.books.snapshot().pending }))),
+        Ok(true) => Ok(Json(json!({ "pending": services.books.snapshot().pending }))),
+        Ok(false) => Err(Failure::unavailable("stopping", "the agent is stopping")),
         Err(_) => {
             let cause = services.shipper.lock().last_error.clone();
             let detail = cause.unwrap_or_else(|| "the backlog is larger than 30 s of delivery".into());

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use ridealong_common::event::Defaults;
 use ridealong_common::ids::ProducerId;
 use ridealong_common::rows::Resource;
+use ridealong_edge::body::Bodies;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
@@ -28,6 +29,8 @@ const DRAIN: Duration = Duration::from_secs(3);
 /// Then this long for the last rows to be delivered; what is not stays in the spool.
 const LAST_DELIVERY: Duration = Duration::from_millis(1_000);
 const BACKLOG: u32 = 256;
+/// Bodies of the own API that are read at one moment.
+const BODIES_BYTES_MAX: usize = 32 << 20;
 
 pub fn run(config: &Config, unknown_variables: &[String]) -> Result<()> {
     for variable in unknown_variables {
@@ -85,6 +88,7 @@ impl Agent {
                 last_minutes,
                 defaults: Arc::new(defaults),
                 recent: Arc::default(),
+                bodies: Bodies::new(BODIES_BYTES_MAX),
                 started,
             };
             let api = start_api(&config, services, &mut tasks, &stop_rest)?;

@@ -91,10 +91,22 @@ pub struct SpoolStatus {
     pub disk_bytes_max: u64,
     pub databases: u64,
     pub chunks: u64,
+    /// Numbers of values: written so far, and delivered up to.
+    pub bulk: Progress,
+    pub kept: Progress,
     pub commits: u64,
     pub damaged_databases: u64,
     /// The last failure to write, until a write succeeds again.
     pub failing: Option<String>,
+}
+
+/// How far one row of databases is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Progress {
+    pub written_to: u64,
+    /// Everything below it is delivered or given up. Equal to `written_to` when nothing is left.
+    pub delivered_to: u64,
 }
 
 #[derive(Debug, Error)]
@@ -177,7 +189,7 @@ impl Spool {
             SpoolRows::Host(_) => 1,
         };
         if self.queue.try_send(Command::Rows(rows)).is_err() {
-            self.books.dropped(reason::QUEUE_FULL, count);
+            self.books.never_spooled(reason::QUEUE_FULL, count);
         }
     }
 
@@ -212,7 +224,11 @@ impl Spool {
     }
 
     pub fn status(&self) -> SpoolStatus {
-        self.status.borrow().clone()
+        let mut status = self.status.borrow().clone();
+        if self.thread.lock().as_ref().is_some_and(JoinHandle::is_finished) {
+            status.failing = Some("the spool's thread has ended".into());
+        }
+        status
     }
 
     /// Changes whenever something was written or delivered.

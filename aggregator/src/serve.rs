@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use ridealong_api::{Disk, Limits, Services, router};
+use ridealong_edge::body::Bodies;
 use ridealong_ingest::Ingest;
 use ridealong_lake::{Lake, LakeOptions};
 use ridealong_query::{Engine, EngineOptions};
@@ -24,6 +25,8 @@ const DRAIN: Duration = Duration::from_millis(1_500);
 /// Longer than the longest query, so that its own timeout speaks first.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 const BACKLOG: u32 = 1_024;
+/// Bodies that are read or worked on at one moment: 32 batches of the largest size.
+const BODIES_BYTES_MAX: usize = 256 << 20;
 
 pub fn serve(config: Config, unknown_variables: &[String]) -> Result<()> {
     logging::start(&config.log_level, config.log_json)?;
@@ -41,6 +44,7 @@ pub fn serve(config: Config, unknown_variables: &[String]) -> Result<()> {
         engine: Arc::clone(&engine) as _,
         lake: Arc::new(lake.clone()),
         disk: disk(&data),
+        bodies: Bodies::new(BODIES_BYTES_MAX),
         limits: Limits { request_timeout: REQUEST_TIMEOUT },
         started,
     };

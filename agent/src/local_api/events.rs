@@ -11,7 +11,7 @@ use ridealong_common::event::TrackedEvent;
 use ridealong_common::limits::{BATCH_BYTES_MAX, EVENT_BYTES_MAX};
 use ridealong_common::time::Timestamp;
 use ridealong_edge::Failure;
-use ridealong_edge::body::{body_bytes, json as read_json};
+use ridealong_edge::body::json as read_json;
 use ridealong_edge::events::{Outcome, batch, batch_answer, single_answer};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -42,8 +42,8 @@ pub(super) async fn track(
     headers: HeaderMap,
     body: Body,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
-    let bytes = body_bytes(&headers, body, EVENT_BYTES_MAX).await?;
-    let outcome = spool(&services, &[read_json(&bytes)?]).await?.pop();
+    let held = services.bodies.read(&headers, body, EVENT_BYTES_MAX).await?;
+    let outcome = spool(&services, &[read_json(&held.bytes)?]).await?.pop();
     let Some(outcome) = outcome else { unreachable!("one event has one outcome") };
     Ok((StatusCode::ACCEPTED, Json(single_answer(outcome)?)))
 }
@@ -53,8 +53,8 @@ pub(super) async fn batch_track(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Value>, Failure> {
-    let bytes = body_bytes(&headers, body, BATCH_BYTES_MAX).await?;
-    Ok(Json(batch_answer(spool(&services, &batch(&bytes)?).await?)))
+    let held = services.bodies.read(&headers, body, BATCH_BYTES_MAX).await?;
+    Ok(Json(batch_answer(spool(&services, &batch(&held.bytes)?).await?)))
 }
 
 async fn spool(services: &LocalServices, values: &[Value]) -> Result<Vec<Outcome>, Failure> {

@@ -57,7 +57,8 @@ impl Sandbox {
             let event = TrackedEvent::from_json(&value, &Defaults::default(), Timestamp(0)).expect("an event");
             spool.append(vec![event]).await.expect("spooled");
         }
-        let aggregator = Aggregator { answers: Arc::new(Mutex::new(answers.iter().copied().collect())), ..Default::default() };
+        let aggregator =
+            Aggregator { answers: Arc::new(Mutex::new(answers.iter().copied().collect())), ..Default::default() };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = Url::parse(&format!("http://{}", listener.local_addr().expect("an address"))).expect("a URL");
         let app = axum::Router::new().route("/v1/batches", post(take)).with_state(aggregator.clone());

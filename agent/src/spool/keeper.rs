@@ -131,7 +131,7 @@ impl Keeper {
         let parts = group.into_parts(&summaries, &self.options.resource);
         let rows: u64 = parts.iter().map(|part| u64::from(part.block.rows())).sum();
         if !self.make_room() {
-            self.books.dropped(reason::SPOOL_FULL, rows);
+            self.books.never_spooled(reason::SPOOL_FULL, rows);
             return Err(AppendError::Full);
         }
         match self.insert(&parts).and_then(|()| self.flush()) {
@@ -145,7 +145,7 @@ impl Keeper {
                 tracing::error!(error = &error as &dyn std::error::Error, rows, "spool cannot be written");
                 self.bulk.seal();
                 self.kept.seal();
-                self.books.dropped(reason::SPOOL_FAILED, rows);
+                self.books.never_spooled(reason::SPOOL_FAILED, rows);
                 let cause = error.to_string();
                 self.status.failing = Some(cause.clone());
                 Err(AppendError::Failed(cause))
@@ -159,7 +159,7 @@ impl Keeper {
                 Ok(chunk) => chunk,
                 Err(error) => {
                     tracing::error!(error = &error as &dyn std::error::Error, "rows make no chunk");
-                    self.books.dropped(reason::SPOOL_FAILED, u64::from(part.block.rows()));
+                    self.books.never_spooled(reason::SPOOL_FAILED, u64::from(part.block.rows()));
                     continue;
                 }
             };
@@ -266,6 +266,7 @@ impl Keeper {
         self.status.disk_bytes = self.bulk.disk_bytes() + self.kept.disk_bytes();
         self.status.databases = self.bulk.databases() + self.kept.databases();
         self.status.chunks = self.bulk.chunks() + self.kept.chunks();
+        (self.status.bulk, self.status.kept) = (self.bulk.progress(), self.kept.progress());
         self.tell.send_replace(self.status.clone());
     }
 }

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use ridealong_common::chunk::{Chunk, Header};
 
-use super::OpenError;
 use super::database::{Database, DatabaseError, folder_bytes};
+use super::{OpenError, Progress};
 
 /// Which row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,6 +44,7 @@ pub(super) struct Row {
     database_bytes: u64,
     slots: VecDeque<Slot>,
     next_number: u64,
+    delivered_to: u64,
 }
 
 /// A database, open or not, and what is left in it.
@@ -72,6 +73,7 @@ impl Row {
             database_bytes,
             slots: VecDeque::new(),
             next_number: 0,
+            delivered_to: 0,
         }
     }
 
@@ -180,6 +182,7 @@ impl Row {
     /// Takes chunks out; a database that is drained and sealed is deleted.
     pub fn remove(&mut self, numbers: &[(u64, u64)]) -> Result<(), DatabaseError> {
         for (number, rows) in numbers {
+            self.delivered_to = self.delivered_to.max(number + 1);
             let at = self.slots.partition_point(|slot| slot.first <= *number).checked_sub(1);
             let Some(at) = at else { continue };
             let folder = self.folder_of(self.slots[at].first);
@@ -206,6 +209,7 @@ impl Row {
         }
         let lost = Lost { rows: slot.rows };
         self.delete_oldest();
+        self.delivered_to = self.delivered_to.max(self.slots.front().map_or(self.next_number, |next| next.first));
         Some(lost)
     }
 
@@ -221,6 +225,11 @@ impl Row {
     /// The number of the oldest database, while there is one.
     pub fn oldest(&self) -> Option<u64> {
         self.slots.front().map(|slot| slot.first)
+    }
+
+    pub fn progress(&self) -> Progress {
+        let delivered_to = if self.chunks() == 0 { self.next_number } else { self.delivered_to };
+        Progress { written_to: self.next_number, delivered_to }
     }
 
     pub fn disk_bytes(&self) -> u64 {

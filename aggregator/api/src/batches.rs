@@ -10,15 +10,14 @@ use serde_json::{Value, json};
 use crate::failure::refused;
 use crate::services::Services;
 use ridealong_edge::Failure;
-use ridealong_edge::body::body_bytes;
 
 pub(crate) async fn batches(
     State(services): State<Services>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Value>, Failure> {
-    let bytes = body_bytes(&headers, body, FRAME_BYTES_MAX).await?;
-    let receipt = services.ingest.accept_frame(&services.tenant(), bytes).await.map_err(refused)?;
+    let held = services.bodies.read(&headers, body, FRAME_BYTES_MAX).await?;
+    let receipt = services.ingest.accept_frame(&services.tenant(), held.bytes.clone()).await.map_err(refused)?;
     Ok(Json(json!({
         "producer": receipt.producer.to_string(),
         "storedTo": receipt.stored_to,

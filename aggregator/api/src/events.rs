@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use ridealong_common::limits::{BATCH_BYTES_MAX, EVENT_BYTES_MAX};
 use ridealong_edge::Failure;
-use ridealong_edge::body::{body_bytes, json as read_json};
+use ridealong_edge::body::json as read_json;
 use ridealong_edge::events::{Outcome, batch, batch_answer, single_answer};
 use ridealong_ingest::{EventReceipt, EventStatus};
 use serde_json::Value;
@@ -19,8 +19,8 @@ pub(crate) async fn track(
     headers: HeaderMap,
     body: Body,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
-    let bytes = body_bytes(&headers, body, EVENT_BYTES_MAX).await?;
-    let event: Value = read_json(&bytes).inspect_err(|_| services.ingest.refuse_events("invalid_json", 1))?;
+    let held = services.bodies.read(&headers, body, EVENT_BYTES_MAX).await?;
+    let event: Value = read_json(&held.bytes).inspect_err(|_| services.ingest.refuse_events("invalid_json", 1))?;
     let outcome = store(&services, &[event]).await?.pop();
     let Some(outcome) = outcome else { unreachable!("one event has one outcome") };
     Ok((StatusCode::ACCEPTED, Json(single_answer(outcome)?)))
@@ -31,8 +31,8 @@ pub(crate) async fn batch_track(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Value>, Failure> {
-    let bytes = body_bytes(&headers, body, BATCH_BYTES_MAX).await?;
-    let events = batch(&bytes).inspect_err(|_| services.ingest.refuse_events("invalid_batch", 0))?;
+    let held = services.bodies.read(&headers, body, BATCH_BYTES_MAX).await?;
+    let events = batch(&held.bytes).inspect_err(|_| services.ingest.refuse_events("invalid_batch", 0))?;
     Ok(Json(batch_answer(store(&services, &events).await?)))
 }
 

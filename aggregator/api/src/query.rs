@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::failure::unanswered;
 use crate::services::Services;
 use ridealong_edge::Failure;
-use ridealong_edge::body::{body_bytes, json as read_json};
+use ridealong_edge::body::json as read_json;
 
 /// The statement in JSON, its escapes, and the parameters.
 const BODY_BYTES_MAX: usize = 4 * SQL_BYTES_MAX;
@@ -35,8 +35,8 @@ pub(crate) async fn query(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Failure> {
-    let bytes = body_bytes(&headers, body, BODY_BYTES_MAX).await?;
-    let request = checked(read_json(&bytes)?)?;
+    let held = services.bodies.read(&headers, body, BODY_BYTES_MAX).await?;
+    let request = checked(read_json(&held.bytes)?)?;
     let answer = services.engine.query(&services.tenant(), request).await.map_err(unanswered)?;
     Ok(([(header::CONTENT_TYPE, "application/json")], written(&answer)).into_response())
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use ridealong_edge::body::Bodies;
 use ridealong_ingest::Ingest;
 use ridealong_model::lake::Lake;
 use ridealong_model::query::QueryEngine;
@@ -17,6 +18,7 @@ pub struct Services {
     pub engine: Arc<dyn QueryEngine>,
     pub lake: Arc<dyn Lake>,
     pub disk: Disk,
+    pub bodies: Bodies,
     pub limits: Limits,
     pub started: Instant,
 }

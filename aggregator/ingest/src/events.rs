@@ -96,4 +96,3 @@ fn parts<'a>(events: &'a [&'a TrackedEvent]) -> Vec<&'a [&'a TrackedEvent]> {
     }
     parts
 }
-

@@ -181,6 +181,7 @@ impl LakePort for Lake {
             hot_bytes: self.shared.tables.hot_bytes() as u64,
             flushes: counters.flushes,
             flushes_failed: counters.flushes_failed,
+            unreadable: counters.unreadable,
             last_error: counters.last_error.clone(),
             tables,
         }

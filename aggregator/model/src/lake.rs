@@ -29,6 +29,8 @@ pub struct LakeStatus {
     pub hot_bytes: u64,
     pub flushes: u64,
     pub flushes_failed: u64,
+    /// Entries of the log that could not be read as rows: always 0, unless ingest let something through.
+    pub unreadable: u64,
     pub last_error: Option<String>,
     pub tables: Vec<TableStatus>,
 }

@@ -13,7 +13,8 @@ fn key(tenant: &str, table: Table) -> TableKey {
 fn rows(count: usize) -> RecordBatch {
     let schema = file_schema(Table::HostMetrics);
     let columns = schema.fields().iter();
-    let columns = columns.map(|field| ridealong_engine::datafusion::arrow::array::new_null_array(field.data_type(), count));
+    let columns =
+        columns.map(|field| ridealong_engine::datafusion::arrow::array::new_null_array(field.data_type(), count));
     RecordBatch::try_new(schema.clone(), columns.collect()).expect("fits")
 }
 

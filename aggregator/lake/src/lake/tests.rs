@@ -127,9 +127,10 @@ fn counts_are_exact_while_flushes_go_on() {
             let mut looks = 0;
             while last < ENTRIES * 3 {
                 let before = wal.durable().0 * 3;
-                let (hot, cold) = sandbox.runtime.block_on(lake.pin("default", PATIENCE)).map_or((0, 0), |pinned| {
-                    pinned.table(Table::Requests).map_or((0, 0), |_| rows(&pinned))
-                });
+                let (hot, cold) = sandbox
+                    .runtime
+                    .block_on(lake.pin("default", PATIENCE))
+                    .map_or((0, 0), |pinned| pinned.table(Table::Requests).map_or((0, 0), |_| rows(&pinned)));
                 let seen = hot as u64 + cold;
                 assert!(seen >= before && seen >= last && seen <= ENTRIES * 3, "{before} {last} {seen}");
                 last = seen;

@@ -111,10 +111,12 @@ fn request(number: u64) -> RequestRow {
 fn hot_and_cold_rows_answer_alike() {
     let sandbox = Sandbox::new();
     sandbox.requests(1_000);
-    let counts = sandbox.twice("SELECT route, count(*) AS c, sum(duration_us) AS d FROM requests GROUP BY 1 ORDER BY 1");
+    let counts =
+        sandbox.twice("SELECT route, count(*) AS c, sum(duration_us) AS d FROM requests GROUP BY 1 ORDER BY 1");
     assert_eq!(counts[0], json!({ "route": "/r0", "c": 334, "d": 167_167 }));
     let by_id = "SELECT event_id, timestamp FROM requests WHERE event_id = '0190c0de-0000-7000-8000-000000000007'";
-    let expected = json!([{ "event_id": "0190c0de-0000-7000-8000-000000000007", "timestamp": "2023-11-14T22:13:20.000007Z" }]);
+    let expected =
+        json!([{ "event_id": "0190c0de-0000-7000-8000-000000000007", "timestamp": "2023-11-14T22:13:20.000007Z" }]);
     assert_eq!(sandbox.twice(by_id), expected);
     let listed = "SELECT count(*) AS c FROM requests WHERE event_id IN
         ('0190c0de-0000-7000-8000-000000000001', '0190C0DE-0000-7000-8000-000000000002', 'none')";
@@ -168,7 +170,8 @@ fn properties_are_read_by_key_and_parameters_are_values() {
 fn percentiles_are_within_one_per_cent() {
     let sandbox = Sandbox::new();
     sandbox.requests(1_000);
-    let rows = sandbox.twice("SELECT percentile(0.5, duration_us) AS p50, percentile(0.99, duration_us) AS p99 FROM requests");
+    let rows =
+        sandbox.twice("SELECT percentile(0.5, duration_us) AS p50, percentile(0.99, duration_us) AS p99 FROM requests");
     for (name, exact) in [("p50", 500.0), ("p99", 990.0)] {
         let found = rows[0][name].as_f64().expect("a number");
         assert!((found - exact).abs() <= exact * 0.011, "{name}: {found}");
