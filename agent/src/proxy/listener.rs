@@ -15,6 +15,7 @@ pub(super) struct Listeners {
 
 /// Binds `count` sockets. With port 0 the first one's port serves for all.
 pub(super) fn bind(address: SocketAddr, count: usize) -> io::Result<Listeners> {
+    fail_if_taken(address)?;
     let first = bind_one(address)?;
     let address = first.local_addr()?;
     let mut sockets = vec![first];
@@ -22,6 +23,14 @@ pub(super) fn bind(address: SocketAddr, count: usize) -> io::Result<Listeners> {
         sockets.push(bind_one(address)?);
     }
     Ok(Listeners { address, sockets })
+}
+
+/// Sockets that share a port would also share it with another agent, which would then take half of the connections in
+/// silence. A socket that does not share it finds out.
+fn fail_if_taken(address: SocketAddr) -> io::Result<()> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())
 }
 
 fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
@@ -32,4 +41,19 @@ fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_shared_by_our_own_threads_only() {
+        let ours = bind(SocketAddr::from(([127, 0, 0, 1], 0)), 2).expect("a port");
+        assert_eq!(ours.sockets.len(), 2);
+        let error = bind(ours.address, 2).err().expect("taken");
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        drop(ours.sockets);
+        assert!(bind(ours.address, 2).is_ok());
+    }
 }

@@ -48,7 +48,10 @@ fn some_crates_are_named_in_one_place_only() {
         ("reqwest::", &["agent/src/shipper.rs"]),
         ("datafusion::", &["aggregator/engine/", "aggregator/lake/", "aggregator/query/"]),
         ("deltalake::", &["aggregator/engine/", "aggregator/lake/", "aggregator/query/"]),
-        ("axum::", &["aggregator/api/", "aggregator/src/serve.rs", "agent/src/local_api", "agent/src/run.rs", "common/edge/"]),
+        (
+            "axum::",
+            &["aggregator/api/", "aggregator/src/serve.rs", "agent/src/local_api", "agent/src/run.rs", "common/edge/"],
+        ),
     ];
     none(faults(|source| {
         if source.is_test() || source.path.starts_with("packaging/") || source.path.contains("/examples/") {
@@ -58,7 +61,8 @@ fn some_crates_are_named_in_one_place_only() {
         let code: Vec<&str> = named.collect();
         let strays = places.iter().filter(|(krate, allowed)| {
             let names = code.iter().any(|line| {
-                line.match_indices(krate).any(|(at, _)| !line[..at].ends_with(|before: char| before.is_alphanumeric() || before == '_'))
+                line.match_indices(krate)
+                    .any(|(at, _)| !line[..at].ends_with(|before: char| before.is_alphanumeric() || before == '_'))
             });
             names && !allowed.iter().any(|place| source.path.starts_with(place))
         });
