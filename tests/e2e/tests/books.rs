@@ -1,0 +1,198 @@
+//! The books of both sides against SQL, to the row: after errors, after repeats, with gaps and with a conflict.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use ridealong_common::ids::ProducerId;
+use ridealong_e2e::frames::{frame, requests_chunk, send};
+use ridealong_e2e::load::Shape;
+use ridealong_e2e::{Agent, Aggregator, Load, Upstream, eventually, events};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const TABLES: [&str; 4] = ["requests", "events", "host_metrics", "request_summaries"];
+
+/// What the aggregator says it stored equals what SQL finds, table by table.
+async fn assert_stored_is_found(aggregator: &Aggregator) -> Result<Value> {
+    let stats = aggregator.stats().await?;
+    for table in TABLES {
+        let entries = stats["tables"].as_array().into_iter().flatten();
+        let stored: i64 = entries.filter(|entry| entry["table"] == table).filter_map(|it| it["stored"].as_i64()).sum();
+        assert_eq!(stored, aggregator.count(table).await?, "{table}: {stats}");
+    }
+    Ok(stats)
+}
+
+/// A client that leaves before it has its answer.
+async fn leave_early(agent: &Agent, path: &str) -> Result<()> {
+    let mut stream = TcpStream::connect(agent.proxy_address()).await?;
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: shop\r\n\r\n").as_bytes()).await?;
+    if path.starts_with("/bytes") {
+        let mut begin = [0; 1_000];
+        stream.read_exact(&mut begin).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_sides_agree_after_load_with_errors() -> Result<()> {
+    let mut upstream = Upstream::start().await?;
+    let aggregator = Aggregator::start(&["--flush-rows", "2000"]).await?;
+    let agent = Agent::start(&upstream.url(), &aggregator.url(), &["--host-interval", "1s"]).await?;
+    let shape = Shape::new(6, Duration::from_millis(1)).path(|n| match n % 20 {
+        0 => "/status/500".into(),
+        1 => "/status/404".into(),
+        // The body's end is missing: the client sees it broken off.
+        2 => "/broken".into(),
+        n => format!("/items/{n}"),
+    });
+    let load = Load::start(agent.proxy(), "errors", &shape);
+    let more = async |count: u64| {
+        let target = load.answered() + count;
+        eventually("more answers", PATIENCE, async || (load.answered() > target).then_some(())).await;
+    };
+    more(1_000).await;
+    upstream.stop().await;
+    more(300).await;
+    upstream.restart()?;
+    more(1_000).await;
+    let sent = load.stop().await?;
+    for _ in 0..10 {
+        leave_early(&agent, "/slow/3000").await?;
+        leave_early(&agent, "/bytes/50000000").await?;
+    }
+    let (_, batch) = events::batch("agent", 30);
+    agent.api().post("/api/analytics/batch-track", &batch).await?.expect(200);
+    eventually("the broken ones are recorded", PATIENCE, async || {
+        agent.flush().await.ok()?;
+        (aggregator.count("requests").await.ok()? >= sent.len() as i64 + 20).then_some(())
+    })
+    .await;
+    let books = agent.books().await?;
+    books.assert_balanced();
+    assert_eq!((books.dropped, books.carried_over), (0, 0));
+
+    assert_eq!(aggregator.count("requests").await?, sent.len() as i64 + 20);
+    let of = |status: Option<u16>| sent.iter().filter(|done| done.status == status).count() as i64;
+    for status in [404, 502] {
+        assert!(of(Some(status)) > 0, "none was answered {status}");
+        assert_eq!(aggregator.count(&format!("requests WHERE status = {status}")).await?, of(Some(status)), "{status}");
+    }
+    // What broke off at the service: no complete answer for the client, a row with the reason for us.
+    assert!(of(None) > 0);
+    let broken = "requests WHERE request_id IS NOT NULL AND status = 200 AND error IS NOT NULL";
+    assert_eq!(aggregator.count(broken).await?, of(None));
+    assert_eq!(aggregator.count("requests WHERE status = 502 AND error IS NULL").await?, 0);
+    assert_eq!(aggregator.count("requests WHERE error = 'client_disconnect'").await?, 20);
+    let errors = aggregator.count("requests WHERE status >= 500 OR error IS NOT NULL").await?;
+    let summed = aggregator.integers("SELECT sum(error_count), sum(count) FROM request_summaries").await?;
+    assert_eq!(summed, [errors, sent.len() as i64 + 20]);
+
+    let stats = assert_stored_is_found(&aggregator).await?;
+    let settled = agent.books().await?;
+    if settled == books {
+        assert_eq!(stats["stored"].as_u64(), Some(books.acknowledged), "{stats}");
+        assert_eq!(stats["announced"].as_u64(), Some(books.produced), "{stats}");
+    }
+    for zero in ["duplicate", "missing", "conflicts", "quarantined"] {
+        assert_eq!(stats[zero], 0, "{zero}: {stats}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_sent_again_is_acknowledged_and_not_stored_again() -> Result<()> {
+    let mut aggregator = Aggregator::start(&[]).await?;
+    let producer = ProducerId::draw();
+    let sent = frame(25, vec![requests_chunk(producer, 0, 10), requests_chunk(producer, 10, 15)]);
+    for (round, stored) in [(0, 25), (1, 0), (2, 0), (3, 0)] {
+        let receipt = send(aggregator.api(), sent.clone()).await?.expect(200).json();
+        assert_eq!((&receipt["producer"], &receipt["storedTo"]), (&json!(producer.to_string()), &json!(25)));
+        assert_eq!((&receipt["stored"], &receipt["duplicate"]), (&json!(stored), &json!(25 - stored)), "{round}");
+        assert_eq!(aggregator.count("requests").await?, 25);
+        match round {
+            1 => aggregator.flush().await?,
+            2 => {
+                aggregator.kill().await?;
+                aggregator.restart().await?;
+            }
+            _ => {}
+        }
+    }
+    // Half known, half new: only the new is stored.
+    let more = frame(30, vec![requests_chunk(producer, 25, 5)]);
+    assert_eq!(send(aggregator.api(), more).await?.expect(200).json()["stored"], 5);
+    let stats = assert_stored_is_found(&aggregator).await?;
+    assert_eq!((&stats["stored"], &stats["duplicate"], &stats["missing"]), (&json!(30), &json!(75), &json!(0)));
+    assert_eq!(stats["conflicts"], 0, "the same content is no conflict");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gaps_are_named_and_closed_by_what_arrives_late() -> Result<()> {
+    let mut aggregator = Aggregator::start(&[]).await?;
+    let producer = ProducerId::draw();
+    let sent = frame(40, vec![requests_chunk(producer, 0, 10), requests_chunk(producer, 20, 10)]);
+    send(aggregator.api(), sent).await?.expect(200);
+    for restarts in [false, true] {
+        if restarts {
+            aggregator.kill().await?;
+            aggregator.restart().await?;
+        }
+        let stats = aggregator.stats().await?;
+        let books = &stats["producers"][0];
+        assert_eq!(books["producer"], json!(producer.to_string()));
+        assert_eq!((&books["announced"], &books["received"], &books["missing"]), (&json!(40), &json!(20), &json!(20)));
+        assert_eq!(books["missingRanges"], json!([[10, 20], [30, 40]]), "{stats}");
+        assert_eq!((&stats["announced"], &stats["stored"], &stats["missing"]), (&json!(40), &json!(20), &json!(20)));
+    }
+    send(aggregator.api(), frame(40, vec![requests_chunk(producer, 12, 4)])).await?.expect(200);
+    let ranges = aggregator.stats().await?["producers"][0]["missingRanges"].clone();
+    assert_eq!(ranges, json!([[10, 12], [16, 20], [30, 40]]));
+    send(aggregator.api(), frame(40, vec![requests_chunk(producer, 30, 10)])).await?.expect(200);
+    // These overlap what is held: only the rows of the gaps are stored.
+    let receipt = send(aggregator.api(), frame(40, vec![requests_chunk(producer, 5, 20)])).await?.expect(200).json();
+    assert_eq!((&receipt["stored"], &receipt["duplicate"]), (&json!(6), &json!(14)), "{receipt}");
+    let stats = assert_stored_is_found(&aggregator).await?;
+    assert_eq!((&stats["stored"], &stats["missing"]), (&json!(40), &json!(0)), "{stats}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_content_under_the_same_numbers_is_an_alarm() -> Result<()> {
+    let aggregator = Aggregator::start(&[]).await?;
+    let producer = ProducerId::draw();
+    send(aggregator.api(), frame(10, vec![requests_chunk(producer, 0, 10)])).await?.expect(200);
+    assert_eq!(aggregator.stats().await?["conflicts"], 0);
+    let first = aggregator.column("requests", "event_id").await?;
+    // Other ids, other times.
+    send(aggregator.api(), frame(10, vec![requests_chunk(producer, 0, 10)])).await?.expect(200);
+    let stats = assert_stored_is_found(&aggregator).await?;
+    assert_eq!((&stats["conflicts"], &stats["duplicate"]), (&json!(1), &json!(10)), "{stats}");
+    assert_eq!(aggregator.column("requests", "event_id").await?, first, "what came first stays");
+    // Another producer may use the same numbers.
+    send(aggregator.api(), frame(10, vec![requests_chunk(ProducerId::draw(), 0, 10)])).await?.expect(200);
+    assert_eq!(aggregator.stats().await?["conflicts"], 1);
+    assert_eq!(aggregator.count("requests").await?, 20);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_events_are_counted_apart() -> Result<()> {
+    let aggregator = Aggregator::start(&[]).await?;
+    let (_, mut batch) = events::batch("some", 10);
+    for at in [1, 4, 7] {
+        batch["events"][at] = json!({ "eventType": 5 });
+    }
+    aggregator.api().post("/api/analytics/batch-track", &batch).await?.expect(200);
+    aggregator.api().post("/api/analytics/batch-track", &batch).await?.expect(200);
+    aggregator.api().post("/api/analytics/track", &json!("no event")).await?.problem(400);
+    send(aggregator.api(), "no frame").await?.problem(400);
+    let stats = assert_stored_is_found(&aggregator).await?;
+    assert_eq!((&stats["stored"], &stats["duplicate"]), (&json!(7), &json!(7)));
+    assert_eq!(stats["refused"], json!({ "frames": 1, "events": 7 }));
+    assert_eq!(stats["sinceStart"]["jsonEvents"], 21);
+    Ok(())
+}

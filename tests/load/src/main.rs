@@ -1,0 +1,58 @@
+//! `ridealong-load`: measures what a running system does. `batches` loads the aggregator as agents do, `rest` looks at
+//! both programs when nothing happens.
+//!
+//! Prints tables; exits with 1 when something was lost. Compares no proxies: that is `proxy.sh` beside it.
+
+mod access_log;
+mod batches;
+mod delivery;
+mod frames;
+mod process;
+mod program;
+mod report;
+mod rest;
+mod workload;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "ridealong-load", about = "Measures Ridealong", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    /// Folder with ridealong-agent and ridealong-aggregator; without it that of this program
+    #[arg(long, global = true, value_name = "DIR")]
+    binaries: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Events a second through POST /v1/batches, acknowledged when fsynced
+    Batches(batches::Options),
+    /// Start-up time of both programs, and memory and processor time when idle
+    Rest(rest::Options),
+}
+
+#[allow(clippy::print_stderr, reason = "a command says on standard error what went wrong")]
+fn main() -> ExitCode {
+    match run(Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<()> {
+    let binaries = program::folder(arguments.binaries)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    match arguments.command {
+        Command::Batches(options) => runtime.block_on(batches::run(options, &binaries)),
+        Command::Rest(options) => runtime.block_on(rest::run(options, &binaries)),
+    }
+}
