@@ -88,7 +88,7 @@ pub enum ColumnFault {
     Null { row: usize },
     #[error("row {row} points outside its dictionary")]
     Index { row: usize },
-    #[error("row {row} is a time outside the years 0 to 9999")]
+    #[error("row {row} is a time outside the years 1 to 9999")]
     Time { row: usize },
     #[error("row {row} is not a finite number")]
     NotFinite { row: usize },

@@ -52,9 +52,10 @@ impl Sketch {
 
     pub fn add(&mut self, value: u64) {
         if value == 0 {
-            self.zeros += 1;
+            self.zeros = self.zeros.saturating_add(1);
         } else {
-            *self.bins.entry(index_of(value)).or_default() += 1;
+            let bin = self.bins.entry(index_of(value)).or_default();
+            *bin = bin.saturating_add(1);
             self.shrink();
         }
     }

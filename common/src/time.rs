@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 #[serde(transparent)]
 pub struct Timestamp(pub i64);
 
-/// Years 0 to 9999: what RFC 3339 can write.
-const RFC3339_MIN_US: i64 = -62_167_219_200_000_000;
+/// Years 1 to 9999: what RFC 3339 can write and every reader of the tables can read (some know no year 0).
+const RFC3339_MIN_US: i64 = -62_135_596_800_000_000;
 const RFC3339_MAX_US: i64 = 253_402_300_799_999_999;
 
 impl Timestamp {
@@ -70,8 +70,17 @@ mod tests {
     }
 
     #[test]
+    fn the_first_and_the_last_moment_are_taken() {
+        for text in ["0001-01-01T00:00:00.000000Z", "9999-12-31T23:59:59.999999Z"] {
+            assert_eq!(Timestamp::parse(text).expect("a valid time").to_string(), text);
+        }
+    }
+
+    #[test]
     fn what_is_no_time_is_none() {
-        for text in ["", "yesterday", "2026-13-01T00:00:00Z", "2026-11-20", "2026-11-20T08:15:30"] {
+        for text in
+            ["", "yesterday", "0000-12-31T23:59:59Z", "2026-13-01T00:00:00Z", "2026-11-20", "2026-11-20T08:15:30"]
+        {
             assert_eq!(Timestamp::parse(text), None, "{text}");
         }
     }

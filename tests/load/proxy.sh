@@ -25,6 +25,8 @@ stop() {
     rm -rf "$work"
 }
 trap stop EXIT
+trap 'exit 143' TERM
+trap 'exit 130' INT
 
 # The load's processor, so that the agent has one for itself, as every proxy here.
 taskset -c 0 "$binaries/ridealong-aggregator" serve --data "$work/data" --listen "127.0.0.1:$aggregator" \
@@ -48,7 +50,11 @@ ready "http://127.0.0.1:$api/healthz"
 
 python3 "$here/proxybench.py" run --targets nginx,haproxy --backend-port "$backend" \
     --proxy "agent http://127.0.0.1:$proxy $agent" \
-    --counter "agent sql:http://127.0.0.1:$aggregator select count(*) as n from requests" --json "$work/result.json" "$@"
+    --counter "agent sql:http://127.0.0.1:$aggregator select count(*) as n from requests" --json "$work/result.json" "$@" &
+kit=$!
+pids+=("$kit")
+# In the background, so that a signal ends it too.
+wait "$kit"
 
 # What the agent has seen, and what has arrived: a request that was not timed would make its numbers worthless.
 curl -sf -X POST "http://127.0.0.1:$api/api/analytics/flush" -o "$work/flushed"

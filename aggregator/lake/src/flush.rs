@@ -69,8 +69,11 @@ impl Flusher {
         loop {
             tokio::select! {
                 _ = look.tick() => {
-                    if self.flush_due().await.is_err() {
-                        tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
+                    match self.flush_due().await {
+                        // More may be due already: a backlog is worked off without a pause.
+                        Ok(true) => look.reset_immediately(),
+                        Ok(false) => {}
+                        Err(_) => tokio::time::sleep(PAUSE_AFTER_FAILURE).await,
                     }
                 }
                 Some(request) = requests.recv() => {
@@ -83,16 +86,16 @@ impl Flusher {
         }
     }
 
-    async fn flush_due(&mut self) -> Result<(), FlushFailure> {
+    /// One flush for each table that is due; whether there was any.
+    async fn flush_due(&mut self) -> Result<bool, FlushFailure> {
         let due: Vec<TableKey> =
             self.shared.tables.fills().into_iter().filter(|fill| self.is_due(fill)).map(|fill| fill.key).collect();
-        if due.is_empty() {
-            return Ok(());
-        }
+        let any = !due.is_empty();
         for key in due {
             self.flush(&key).await?;
+            self.release().await?;
         }
-        self.release().await
+        Ok(any)
     }
 
     fn is_due(&self, fill: &Fill) -> bool {
@@ -107,7 +110,7 @@ impl Flusher {
             return Err(FlushFailure::Behind(up_to));
         }
         for fill in self.shared.tables.fills() {
-            if fill.hot_rows > 0 {
+            while self.shared.tables.is_hot(&fill.key, up_to) {
                 self.flush(&fill.key).await?;
             }
         }
@@ -133,7 +136,9 @@ impl Flusher {
     }
 
     async fn try_flush(&mut self, key: &TableKey) -> Result<(), FlushFailure> {
-        let Some(Flushable { batches, up_to }) = self.shared.tables.flushable(key) else { return Ok(()) };
+        // Joining and sorting take several times the memory of the rows, so a backlog goes in pieces.
+        let bytes_max = self.shared.options.flush_bytes;
+        let Some(Flushable { batches, up_to }) = self.shared.tables.flushable(key, bytes_max) else { return Ok(()) };
         let rows = joined(key.table, &batches)?;
         let shared = Arc::clone(&self.shared);
         let log = self.log(key).await?;

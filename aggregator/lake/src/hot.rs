@@ -91,12 +91,29 @@ impl HotTables {
         table.hot.push(HotBatch { position, rows, bytes });
     }
 
-    /// What a flush would take now; None when nothing is hot.
-    pub fn flushable(&self, key: &TableKey) -> Option<Flushable> {
+    /// The oldest hot rows, about `bytes_max` of them; None when nothing is hot.
+    pub fn flushable(&self, key: &TableKey, bytes_max: usize) -> Option<Flushable> {
         let tables = self.tables.lock();
         let hot = &tables.get(key)?.hot;
-        let up_to = hot.last()?.position;
-        Some(Flushable { batches: hot.iter().map(|batch| batch.rows.clone()).collect(), up_to })
+        let mut bytes = 0;
+        let mut taken = hot.iter().take_while(|batch| {
+            let fits = bytes == 0 || bytes + batch.bytes <= bytes_max;
+            bytes += batch.bytes;
+            fits
+        });
+        let first = taken.next()?;
+        let mut flushable = Flushable { batches: vec![first.rows.clone()], up_to: first.position };
+        for batch in taken {
+            flushable.batches.push(batch.rows.clone());
+            flushable.up_to = batch.position;
+        }
+        Some(flushable)
+    }
+
+    /// Whether rows up to a position of the log are still hot.
+    pub fn is_hot(&self, key: &TableKey, up_to: Position) -> bool {
+        let tables = self.tables.lock();
+        tables.get(key).and_then(|table| table.hot.first()).is_some_and(|first| first.position <= up_to)
     }
 
     /// Hands over: the rows up to `up_to` are in this Delta version, and from now on they are read there.

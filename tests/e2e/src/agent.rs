@@ -18,10 +18,11 @@ const NAME: &str = "ridealong-agent";
 const FLUSH: Duration = Duration::from_secs(90);
 
 pub struct Agent {
+    /// Before the folder, so that it can still show what it wrote there.
+    process: Option<Process>,
     folder: TempDir,
     flags: Vec<String>,
     addresses: [SocketAddr; 2],
-    process: Option<Process>,
     proxy: Api,
     api: Api,
 }

@@ -20,10 +20,11 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const PAGE: usize = 10_000;
 
 pub struct Aggregator {
+    /// Before the folder, so that it can still show what it wrote there.
+    process: Option<Process>,
     folder: TempDir,
     flags: Vec<String>,
     address: SocketAddr,
-    process: Option<Process>,
     api: Api,
 }
 

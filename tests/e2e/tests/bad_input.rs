@@ -1,9 +1,10 @@
 //! What is no batch, no event and no query: a clear problem each time, and afterwards everything goes on as before.
 
-
 use anyhow::Result;
 use ridealong_common::ids::ProducerId;
-use ridealong_common::limits::{BATCH_BYTES_MAX, BATCH_EVENTS_MAX, EVENT_BYTES_MAX, FRAME_BODY_BYTES_MAX, FRAME_BYTES_MAX};
+use ridealong_common::limits::{
+    BATCH_BYTES_MAX, BATCH_EVENTS_MAX, EVENT_BYTES_MAX, FRAME_BODY_BYTES_MAX, FRAME_BYTES_MAX,
+};
 use ridealong_common::table::Table;
 use ridealong_e2e::frames::{
     HEADER_BYTES, body_of, forged_chunk, frame, framed, requests_block, requests_chunk, send, with_checksum,
@@ -25,7 +26,10 @@ async fn assert_unharmed(aggregator: &mut Aggregator, rows: i64, before_mib: f64
     assert_eq!(aggregator.count("requests").await?, rows + 10);
     assert!(aggregator.process().lives());
     let now_mib = aggregator.process().resident_mib();
-    println!("{before_mib:.0} MiB before, {now_mib:.0} MiB now, {:.0} at most", aggregator.process().resident_peak_mib());
+    println!(
+        "{before_mib:.0} MiB before, {now_mib:.0} MiB now, {:.0} at most",
+        aggregator.process().resident_peak_mib()
+    );
     assert!(now_mib < before_mib + GROWTH_MIB_MAX, "{before_mib} MiB before, {now_mib} MiB after");
     assert!(!aggregator.process().stderr().contains("panicked"), "{}", aggregator.process().stderr());
     Ok(())

@@ -6,7 +6,7 @@ use anyhow::Result;
 use ridealong_common::ids::ProducerId;
 use ridealong_e2e::frames::{frame, requests_chunk, send};
 use ridealong_e2e::load::Shape;
-use ridealong_e2e::{Agent, Aggregator, Load, Upstream, eventually, events};
+use ridealong_e2e::{Agent, Aggregator, Load, Upstream, events, eventually};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;

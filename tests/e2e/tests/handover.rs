@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
+use ridealong_common::ids::ProducerId;
+use ridealong_e2e::frames::{frame, requests_chunk, send};
 use ridealong_e2e::load::Shape;
 use ridealong_e2e::{Agent, Aggregator, Api, Load, Upstream, events, eventually};
 use serde_json::json;
@@ -101,6 +103,29 @@ async fn a_restart_keeps_everything() -> Result<()> {
     let answer = aggregator.api().post("/api/analytics/track", &repeat).await?.expect(202).json();
     assert_eq!(answer["status"], "duplicate");
     assert_eq!(aggregator.stats().await?["stored"], json!(expected.len()));
+    Ok(())
+}
+
+/// A table that was never flushed holds the log for itself, though another's rows of the same time are in Delta.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_not_yet_in_delta_survives_a_kill() -> Result<()> {
+    let mut aggregator = Aggregator::start(&["--flush-rows", "40"]).await?;
+    let requests = frame(10, vec![requests_chunk(ProducerId::draw(), 0, 10)]);
+    send(aggregator.api(), requests).await?.expect(200);
+    let (_, batch) = events::batch("many", 50);
+    aggregator.api().post("/api/analytics/batch-track", &batch).await?.expect(200);
+    eventually("the events alone are flushed", Duration::from_secs(30), async || {
+        let lake = aggregator.stats().await.ok()?["lake"].clone();
+        (lake["flushes"] == 1 && lake["hotRows"] == 10).then_some(())
+    })
+    .await;
+    for _ in 0..2 {
+        aggregator.kill().await?;
+        aggregator.restart().await?;
+        assert_eq!((aggregator.count("events").await?, aggregator.count("requests").await?), (50, 10));
+    }
+    aggregator.flush().await?;
+    assert_eq!((aggregator.count("events").await?, aggregator.count("requests").await?), (50, 10));
     Ok(())
 }
 

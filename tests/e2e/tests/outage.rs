@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use ridealong_e2e::agent::Books;
 use ridealong_e2e::load::{Done, Shape, bulky_path, p99};
 use ridealong_e2e::process::folder_bytes;
-use ridealong_e2e::{Agent, Aggregator, Load, Upstream, eventually, events, free_address};
+use ridealong_e2e::{Agent, Aggregator, Load, Upstream, events, eventually, free_address};
 
 const PATIENCE: Duration = Duration::from_secs(90);
 const OUTAGE: Duration = Duration::from_secs(20);
@@ -32,10 +32,8 @@ fn assert_unharmed(all: &[Done]) {
 async fn settled(agent: &Agent) -> Result<Books> {
     agent.flush().await?;
     // A host sample may come at any moment: then the flush is for the one before it.
-    Ok(eventually("nothing pending", PATIENCE, async || {
-        agent.books().await.ok().filter(|books| books.pending == 0)
-    })
-    .await)
+    Ok(eventually("nothing pending", PATIENCE, async || agent.books().await.ok().filter(|books| books.pending == 0))
+        .await)
 }
 
 async fn rows_in_sql(aggregator: &Aggregator) -> Result<u64> {
@@ -65,15 +63,17 @@ async fn an_aggregator_away_for_a_while_misses_nothing() -> Result<()> {
     assert_eq!((books.acknowledged, books.dropped), (0, 0), "{books:?}");
     aggregator.restart().await?;
     let back = Instant::now();
-    eventually("the first delivery", RESUMED, async || {
-        agent.books().await.ok().filter(|books| books.acknowledged > 0)
-    })
-    .await;
+    eventually("the first delivery", RESUMED, async || agent.books().await.ok().filter(|books| books.acknowledged > 0))
+        .await;
     println!("delivery resumed {:?} after the aggregator's return, {} rows behind", back.elapsed(), books.pending);
     let all = load.stop().await?;
     assert_unharmed(&all);
     let books = settled(&agent).await?;
-    println!("backlog drained {:?} after its return, {:.1} MiB resident", back.elapsed(), agent.process().resident_mib());
+    println!(
+        "backlog drained {:?} after its return, {:.1} MiB resident",
+        back.elapsed(),
+        agent.process().resident_mib()
+    );
     books.assert_balanced();
     assert_eq!((books.dropped, books.carried_over), (0, 0), "{books:?}");
     let sent = all.len() as i64;
@@ -272,8 +272,10 @@ async fn a_disk_that_is_full_fails_no_request() -> Result<()> {
     // What was delivered made room: it works again by itself.
     agent.proxy().get("/after").await?.expect(200);
     agent.flush().await?;
-    eventually("a written spool", PATIENCE, async || (agent.api().get("/readyz").await.ok()?.status == 200).then_some(()))
-        .await;
+    eventually("a written spool", PATIENCE, async || {
+        (agent.api().get("/readyz").await.ok()?.status == 200).then_some(())
+    })
+    .await;
     assert_eq!(aggregator.count("requests WHERE path = '/after'").await?, 1);
     Ok(())
 }

@@ -29,7 +29,7 @@ fn a_swap_takes_out_exactly_what_was_flushed() {
     let hosts = key("default", Table::HostMetrics);
     tables.add(hosts.clone(), ColdTable::default(), Position(0));
     tables.append(&hosts, rows(3), Position(5));
-    let flushable = tables.flushable(&hosts).expect("hot rows");
+    let flushable = tables.flushable(&hosts, usize::MAX).expect("hot rows");
     tables.append(&hosts, rows(4), Position(9));
     let pinned_before = tables.pin("default");
 
@@ -40,6 +40,25 @@ fn a_swap_takes_out_exactly_what_was_flushed() {
     let before = pinned_before.table(Table::HostMetrics).expect("pinned");
     assert_eq!(before.hot.iter().map(RecordBatch::num_rows).sum::<usize>(), 7, "what was pinned does not change");
     assert_eq!(before.cold.version, None);
+}
+
+#[test]
+fn a_backlog_is_flushed_in_pieces() {
+    let tables = HotTables::default();
+    let hosts = key("default", Table::HostMetrics);
+    tables.add(hosts.clone(), ColdTable::default(), Position(0));
+    (1..=9).for_each(|position| tables.append(&hosts, rows(10), Position(position)));
+    let bytes = rows(10).get_array_memory_size();
+    let mut pieces = Vec::new();
+    while let Some(piece) = tables.flushable(&hosts, 4 * bytes) {
+        pieces.push((piece.batches.len(), piece.up_to.0));
+        assert!(tables.is_hot(&hosts, Position(9)));
+        tables.swap(&hosts, ColdTable::default(), piece.up_to);
+    }
+    assert_eq!(pieces, [(4, 4), (4, 8), (1, 9)]);
+    assert!(!tables.is_hot(&hosts, Position(9)));
+    tables.append(&hosts, rows(10), Position(10));
+    assert_eq!(tables.flushable(&hosts, 0).map(|piece| piece.batches.len()), Some(1), "one batch always goes");
 }
 
 #[test]
