@@ -1,5 +1,7 @@
 //! What is no batch, no event and no query: a clear problem each time, and afterwards everything goes on as before.
 
+#![allow(clippy::print_stdout, reason = "what a test measured is shown with it")]
+
 use anyhow::Result;
 use ridealong_common::ids::ProducerId;
 use ridealong_common::limits::{

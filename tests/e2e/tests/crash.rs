@@ -3,6 +3,8 @@
 //!
 //! `RIDEALONG_CRASH_KILLS` (12) and `RIDEALONG_CRASH_SEED` (drawn, printed) choose how long and which moments.
 
+#![allow(clippy::print_stdout, reason = "what a test measured is shown with it")]
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

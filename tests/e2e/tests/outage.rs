@@ -128,7 +128,8 @@ async fn an_agent_started_again_in_an_outage_keeps_its_spool() -> Result<()> {
     let sql = "SELECT count(*), count(distinct event_id), count(distinct request_id) FROM requests";
     assert_eq!(aggregator.integers(sql).await?, [sent; 3]);
     let mut found = aggregator.column("events", "event_id").await?;
-    (found.sort(), tracked.sort());
+    found.sort();
+    tracked.sort();
     assert_eq!(found, tracked);
     let stats = aggregator.stats().await?;
     assert_eq!((stats["missing"].as_u64(), stats["duplicate"].as_u64()), (Some(0), Some(0)), "{stats}");
@@ -254,7 +255,7 @@ async fn a_disk_that_is_full_fails_no_request() -> Result<()> {
     // A new database may still find a little room: now there is none at all.
     let ballast = std::fs::File::create(folder.path().join("ballast"))?;
     while (&ballast).write(&[1; 4_096]).is_ok() {}
-    eventually("it says so", PATIENCE, async || {
+    eventually("it says so", Duration::from_secs(20), async || {
         let (health, ready) = (agent.api().get("/api/analytics/health").await, agent.api().get("/readyz").await);
         (health.ok()?.status == 503 && ready.ok()?.status == 503).then_some(())
     })
