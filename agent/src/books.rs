@@ -4,6 +4,7 @@
 //! left in the spool is `carried_over`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
@@ -13,12 +14,18 @@ use serde::Serialize;
 #[derive(Debug, Default)]
 pub struct Books {
     produced: AtomicU64,
-    spooled: AtomicU64,
     carried_over: AtomicU64,
     acknowledged: AtomicU64,
-    /// Rows dropped before they reached the disk.
-    never_spooled: AtomicU64,
+    recorders: Mutex<Vec<Arc<Recorded>>>,
     dropped: Mutex<BTreeMap<&'static str, u64>>,
+}
+
+/// How far one recorder is, in rows.
+#[derive(Debug, Default)]
+pub struct Recorded {
+    pub recorded: AtomicU64,
+    /// Handed to the spool, or dropped because it could not take them.
+    pub offered: AtomicU64,
 }
 
 /// Why rows were dropped. Stable words.
@@ -55,11 +62,6 @@ impl Books {
         self.produced.fetch_add(rows, Ordering::Relaxed);
     }
 
-    /// Rows that reached the disk.
-    pub fn spooled(&self, rows: u64) {
-        self.spooled.fetch_add(rows, Ordering::Relaxed);
-    }
-
     pub fn carried_over(&self, rows: u64) {
         self.carried_over.fetch_add(rows, Ordering::Relaxed);
     }
@@ -68,18 +70,19 @@ impl Books {
         self.acknowledged.fetch_add(rows, Ordering::Relaxed);
     }
 
-    /// Rows that did not reach the disk.
-    pub fn never_spooled(&self, reason: &'static str, rows: u64) {
-        self.never_spooled.fetch_add(rows, Ordering::Relaxed);
-        self.dropped(reason, rows);
+    /// A new recorder's own counters.
+    pub fn recorder(&self) -> Arc<Recorded> {
+        let recorded = Arc::new(Recorded::default());
+        self.recorders.lock().push(Arc::clone(&recorded));
+        recorded
     }
 
-    /// Rows of this start that are on the disk, were, or never will be: none of them is on its way there.
-    pub fn settled(&self) -> u64 {
-        self.spooled.load(Ordering::Relaxed) + self.never_spooled.load(Ordering::Relaxed)
+    /// Every recorder, with what it has recorded by now.
+    pub fn recorded(&self) -> Vec<(Arc<Recorded>, u64)> {
+        let recorders = self.recorders.lock();
+        recorders.iter().map(|one| (Arc::clone(one), one.recorded.load(Ordering::Acquire))).collect()
     }
 
-    /// Rows that were in the spool, or would have been.
     pub fn dropped(&self, reason: &'static str, rows: u64) {
         if rows > 0 {
             *self.dropped.lock().entry(reason).or_default() += rows;

@@ -6,6 +6,7 @@ mod performance;
 mod stats;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -63,6 +64,7 @@ pub fn router(services: LocalServices) -> Router {
         .route("/readyz", get(health::ready))
         .route("/metrics", get(stats::metrics))
         .fallback(no_such_path)
+        .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::disable())
         .layer(from_fn(require_loopback_host))
         .with_state(services)
@@ -73,14 +75,18 @@ async fn no_such_path(uri: Uri) -> Failure {
     Failure::new(404, "no-such-path", "No such path", detail)
 }
 
+async fn no_such_method(uri: Uri) -> Failure {
+    Failure::new(405, "no-such-method", "Method not allowed", format!("{} takes another method", uri.path()))
+}
+
 /// Answers when everything recorded before it is acknowledged by the aggregator.
 async fn flush(State(services): State<LocalServices>, _: Body) -> Result<Json<Value>, Failure> {
-    let produced = services.books.snapshot().produced;
     let delivered = async {
         // Rows of the proxy threads reach the spool with their next tick.
-        while services.books.settled() < produced {
-            services.spool.commit().await;
-            tokio::time::sleep(FLUSH_LOOK).await;
+        for (recorder, recorded) in services.books.recorded() {
+            while recorder.offered.load(Ordering::Acquire) < recorded {
+                tokio::time::sleep(FLUSH_LOOK).await;
+            }
         }
         services.spool.commit().await;
         let SpoolStatus { bulk, kept, .. } = services.spool.status();

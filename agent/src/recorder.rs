@@ -3,12 +3,13 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use ridealong_common::limits::REQUEST_TEXT_BYTES_MAX;
 use ridealong_common::rows::RequestRow;
 use ridealong_common::time::Timestamp;
 
-use crate::books::Books;
+use crate::books::{Books, Recorded};
 use crate::exchange::{Exchange, Record};
 use crate::route::Routes;
 use crate::spool::{Spool, SpoolRows};
@@ -22,16 +23,21 @@ pub struct Recorder {
     rows: RefCell<Vec<RequestRow>>,
     spool: Spool,
     books: Arc<Books>,
+    progress: Arc<Recorded>,
 }
 
 impl Recorder {
     pub fn new(spool: Spool, books: Arc<Books>) -> Self {
-        Self { routes: Routes::default(), rows: RefCell::new(Vec::with_capacity(GROUP_ROWS)), spool, books }
+        let rows = RefCell::new(Vec::with_capacity(GROUP_ROWS));
+        let progress = books.recorder();
+        Self { routes: Routes::default(), rows, spool, books, progress }
     }
 
     fn offer(&self) {
         let rows = self.rows.replace(Vec::with_capacity(GROUP_ROWS));
+        let count = rows.len() as u64;
         self.spool.offer(SpoolRows::Requests(rows));
+        self.progress.offered.fetch_add(count, Ordering::Release);
     }
 
     fn row(&self, exchange: Exchange) -> RequestRow {
@@ -61,6 +67,7 @@ impl Record for Recorder {
     fn record(&self, exchange: Exchange) {
         let row = self.row(exchange);
         self.books.produced(1);
+        self.progress.recorded.fetch_add(1, Ordering::Release);
         let mut rows = self.rows.borrow_mut();
         rows.push(row);
         let full = rows.len() >= GROUP_ROWS;

@@ -48,6 +48,11 @@ pub use row::ChunkKey;
 pub const GATHER: Duration = Duration::from_millis(100);
 /// Groups waiting for the spool: 128 times at most 512 requests, some 20 MiB.
 const QUEUE_MAX: usize = 128;
+/// How long events wait for the disk; then their caller is told, and they may be on it or not.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a stop waits for the spool's thread.
+const CLOSING: Duration = Duration::from_secs(1);
+const CLOSING_LOOK: Duration = Duration::from_millis(1);
 /// Rows of one group commit.
 const COMMIT_ROWS_MAX: usize = 16_384;
 
@@ -189,7 +194,7 @@ impl Spool {
             SpoolRows::Host(_) => 1,
         };
         if self.queue.try_send(Command::Rows(rows)).is_err() {
-            self.books.never_spooled(reason::QUEUE_FULL, count);
+            self.books.dropped(reason::QUEUE_FULL, count);
         }
     }
 
@@ -200,7 +205,10 @@ impl Spool {
             TrySendError::Full(_) => AppendError::Busy,
             TrySendError::Disconnected(_) => AppendError::Closed,
         })?;
-        answered.await.unwrap_or(Err(AppendError::Closed))
+        match tokio::time::timeout(PATIENCE, answered).await {
+            Ok(answer) => answer.unwrap_or(Err(AppendError::Closed)),
+            Err(_) => Err(AppendError::Failed("the disk does not answer".into())),
+        }
     }
 
     /// The oldest chunks, about `bytes_max` as stored; None when there are none.
@@ -238,11 +246,16 @@ impl Spool {
 
     /// Writes what waits, then ends the thread. Blocks.
     pub fn close(&self) {
-        // An error means that the thread has ended already.
-        let _ = self.queue.send(Command::Close);
-        if let Some(thread) = self.thread.lock().take()
-            && thread.join().is_err()
-        {
+        let Some(thread) = self.thread.lock().take() else { return };
+        let deadline = Instant::now() + CLOSING;
+        let mut told = false;
+        while !thread.is_finished() && Instant::now() < deadline {
+            told = told || !matches!(self.queue.try_send(Command::Close), Err(TrySendError::Full(_)));
+            std::thread::sleep(CLOSING_LOOK);
+        }
+        if !thread.is_finished() {
+            tracing::error!("the spool's disk does not answer, its thread is left behind");
+        } else if thread.join().is_err() {
             tracing::error!("the spool's thread had panicked");
         }
     }

@@ -1,7 +1,8 @@
 //! Summaries: exact counts and a latency sketch of each route × method × status in each interval.
 //!
-//! The spool summarises the rows of each group commit and writes the summaries beside them, in the same fsync: what one
-//! knows the other knows, after a crash too. Several rows of one interval and key add up.
+//! The spool summarises the rows of each group commit and writes the summaries with them. They lie in another row of
+//! databases than ordinary requests, fsynced a moment before: a crash in between keeps the counts and loses the rows.
+//! Several rows of one interval and key add up.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;

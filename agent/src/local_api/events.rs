@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use parking_lot::Mutex;
 use ridealong_common::event::TrackedEvent;
@@ -13,6 +13,7 @@ use ridealong_common::time::Timestamp;
 use ridealong_edge::Failure;
 use ridealong_edge::body::json as read_json;
 use ridealong_edge::events::{Outcome, batch, batch_answer, single_answer};
+use ridealong_edge::parameters::Parameters;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -91,7 +92,10 @@ pub(super) struct Filter {
     service: Option<String>,
 }
 
-pub(super) async fn recent(State(services): State<LocalServices>, Query(filter): Query<Filter>) -> Json<Value> {
+pub(super) async fn recent(
+    State(services): State<LocalServices>,
+    Parameters(filter): Parameters<Filter>,
+) -> Json<Value> {
     let events = services.recent.events.lock();
     let wanted = |event: &&TrackedEvent| {
         filter.event_type.as_ref().is_none_or(|wanted| *wanted == event.event_type)

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use ridealong_common::settings::FromSetting;
 use ridealong_common::time::Timestamp;
 use ridealong_edge::Failure;
+use ridealong_edge::parameters::Parameters;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -26,7 +27,7 @@ pub(super) struct Filter {
 
 pub(super) async fn performance(
     State(services): State<LocalServices>,
-    Query(filter): Query<Filter>,
+    Parameters(filter): Parameters<Filter>,
 ) -> Result<Json<Value>, Failure> {
     let invalid = |detail: String| Failure::new(400, "invalid-parameter", "Parameter is not valid", detail);
     let window = filter.window.as_deref().map_or(Ok(WINDOW_MAX), Duration::from_setting);

@@ -2,6 +2,7 @@
 //! keeps the spool within its limit.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use ridealong_common::chunk::{Chunk, Header};
 use tokio::sync::{oneshot, watch};
@@ -15,6 +16,9 @@ use crate::summary::LastMinutes;
 
 /// A database is an eighth of the spool's limit, and at most this.
 const DATABASE_BYTES_MAX: u64 = 8 << 20;
+/// Free space below which nothing is written: a few of sled's segments in each row.
+const FREE_BYTES_MIN: u64 = 4 << 20;
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(5);
 
 pub(super) struct Keeper {
     options: SpoolOptions,
@@ -28,6 +32,8 @@ pub(super) struct Keeper {
     /// What the shipper has, with the rows of each; their databases are not evicted.
     in_flight: Vec<(ChunkKey, u64)>,
     status: SpoolStatus,
+    /// No write before this moment.
+    retry_at: Instant,
 }
 
 impl Keeper {
@@ -62,6 +68,7 @@ impl Keeper {
             next_number: 0,
             in_flight: Vec::new(),
             status,
+            retry_at: Instant::now(),
         };
         keeper.report();
         keeper
@@ -131,12 +138,16 @@ impl Keeper {
         let parts = group.into_parts(&summaries, &self.options.resource);
         let rows: u64 = parts.iter().map(|part| u64::from(part.block.rows())).sum();
         if !self.make_room() {
-            self.books.never_spooled(reason::SPOOL_FULL, rows);
+            self.books.dropped(reason::SPOOL_FULL, rows);
             return Err(AppendError::Full);
+        }
+        if let Some(cause) = self.cannot_write() {
+            self.books.dropped(reason::SPOOL_FAILED, rows);
+            self.status.failing = Some(cause.clone());
+            return Err(AppendError::Failed(cause));
         }
         match self.insert(&parts).and_then(|()| self.flush()) {
             Ok(()) => {
-                self.books.spooled(rows);
                 self.status.commits += 1;
                 self.status.failing = None;
                 Ok(())
@@ -145,12 +156,24 @@ impl Keeper {
                 tracing::error!(error = &error as &dyn std::error::Error, rows, "spool cannot be written");
                 self.bulk.seal();
                 self.kept.seal();
-                self.books.never_spooled(reason::SPOOL_FAILED, rows);
+                self.books.dropped(reason::SPOOL_FAILED, rows);
+                self.retry_at = Instant::now() + PAUSE_AFTER_FAILURE;
                 let cause = error.to_string();
                 self.status.failing = Some(cause.clone());
                 Err(AppendError::Failed(cause))
             }
         }
+    }
+
+    /// Why sled is not asked to write at this moment. It does not survive a full disk, so it never meets one; and a
+    /// database that failed is leaked, so a new one is not tried at each commit.
+    fn cannot_write(&self) -> Option<String> {
+        let left = fs4::available_space(&self.options.folder).unwrap_or(u64::MAX);
+        if left < FREE_BYTES_MIN {
+            return Some(format!("the disk is full: {left} bytes are left, {FREE_BYTES_MIN} are needed"));
+        }
+        let earlier = self.status.failing.clone().unwrap_or_default();
+        (Instant::now() < self.retry_at).then_some(earlier)
     }
 
     fn insert(&mut self, parts: &[Part]) -> Result<(), DatabaseError> {
@@ -159,7 +182,7 @@ impl Keeper {
                 Ok(chunk) => chunk,
                 Err(error) => {
                     tracing::error!(error = &error as &dyn std::error::Error, "rows make no chunk");
-                    self.books.never_spooled(reason::SPOOL_FAILED, u64::from(part.block.rows()));
+                    self.books.dropped(reason::SPOOL_FAILED, u64::from(part.block.rows()));
                     continue;
                 }
             };

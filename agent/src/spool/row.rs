@@ -57,6 +57,16 @@ struct Slot {
     written_bytes: u64,
     disk_bytes: u64,
     sealed: bool,
+    /// sled reported a failure: never dropped, only leaked.
+    failed: bool,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if self.failed {
+            std::mem::forget(self.open.take());
+        }
+    }
 }
 
 /// What was lost with a database.
@@ -124,7 +134,7 @@ impl Row {
 
     /// Returns once everything inserted is fsynced; then a full database makes way for the next.
     pub fn flush(&mut self) -> Result<(), DatabaseError> {
-        for slot in &mut self.slots {
+        for slot in self.slots.iter_mut().filter(|slot| !slot.failed) {
             if let Some(database) = &slot.open {
                 database.flush()?;
                 slot.disk_bytes = database.disk_bytes();
@@ -134,11 +144,12 @@ impl Row {
         Ok(())
     }
 
-    /// After a failure: the newest database is written no more.
+    /// After a failure: the newest database is written no more. It stays open, since sled waits for ever when a
+    /// database that failed is dropped.
     pub fn seal(&mut self) {
-        if let Some(newest) = self.slots.back_mut() {
+        if let Some(newest) = self.slots.back_mut().filter(|newest| newest.open.is_some()) {
             newest.sealed = true;
-            newest.open = None;
+            newest.failed = true;
         }
     }
 
@@ -259,6 +270,7 @@ impl Row {
                 written_bytes: 0,
                 disk_bytes: 0,
                 sealed: false,
+                failed: false,
             };
             self.slots.push_back(slot);
         }
@@ -269,7 +281,7 @@ impl Row {
     /// Only the oldest and the newest stay open.
     fn close_middle(&mut self) {
         let last = self.slots.len().saturating_sub(1);
-        for slot in self.slots.iter_mut().take(last).skip(1) {
+        for slot in self.slots.iter_mut().take(last).skip(1).filter(|slot| !slot.failed) {
             slot.open = None;
         }
     }
@@ -313,7 +325,10 @@ impl Slot {
         })?;
         drop(database);
         let disk_bytes = folder_bytes(folder);
-        Ok((Self { first, open: None, chunks, rows, written_bytes: bytes, disk_bytes, sealed: true }, next))
+        Ok((
+            Self { first, open: None, chunks, rows, written_bytes: bytes, disk_bytes, sealed: true, failed: false },
+            next,
+        ))
     }
 
     fn opened(&mut self, folder: &Path) -> Result<&Database, DatabaseError> {

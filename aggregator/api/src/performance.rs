@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use ridealong_common::settings::FromSetting;
 use ridealong_common::time::Timestamp;
 use ridealong_model::query::{QueryRequest, ROWS_MAX};
@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::failure::unanswered;
 use crate::services::Services;
 use ridealong_edge::Failure;
+use ridealong_edge::parameters::Parameters;
 
 const WINDOW_DEFAULT: Duration = Duration::from_secs(300);
 const WINDOW_MAX: Duration = Duration::from_secs(24 * 3600);
@@ -27,7 +28,7 @@ pub(crate) struct Filter {
 
 pub(crate) async fn performance(
     State(services): State<Services>,
-    Query(filter): Query<Filter>,
+    Parameters(filter): Parameters<Filter>,
 ) -> Result<Json<Value>, Failure> {
     let window = window(filter.window.as_deref())?;
     let since = Timestamp(Timestamp::now().micros() - window.as_micros() as i64);

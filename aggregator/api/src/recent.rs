@@ -1,7 +1,7 @@
 //! `GET /recent`: the newest events, `?limit&type&service`.
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use ridealong_model::query::{QueryRequest, ROWS_MAX};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::failure::unanswered;
 use crate::services::Services;
 use ridealong_edge::Failure;
+use ridealong_edge::parameters::Parameters;
 
 const LIMIT_DEFAULT: usize = 50;
 const LIMIT_MAX: usize = 1_000;
@@ -25,7 +26,7 @@ pub(crate) struct Filter {
 
 pub(crate) async fn recent(
     State(services): State<Services>,
-    Query(filter): Query<Filter>,
+    Parameters(filter): Parameters<Filter>,
 ) -> Result<Json<Value>, Failure> {
     let limit = filter.limit.unwrap_or(LIMIT_DEFAULT);
     if limit == 0 || limit > LIMIT_MAX {

@@ -147,11 +147,6 @@ impl HotTables {
         waiting.min().unwrap_or(readable).min(readable)
     }
 
-    /// Where reading the log must begin so that no table misses a row.
-    pub fn oldest_commit(&self) -> Position {
-        self.tables.lock().values().map(|table| table.committed).min().unwrap_or(Position(0))
-    }
-
     pub fn fills(&self) -> Vec<Fill> {
         let tables = self.tables.lock();
         let fills = tables.iter().map(|(key, table)| Fill {
@@ -177,4 +172,4 @@ impl HotTables {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

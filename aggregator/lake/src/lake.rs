@@ -97,8 +97,9 @@ impl Lake {
             tables.add(key.clone(), log.cold()?, position);
             logs.insert(key, log);
         }
-        // The log no longer holds what every table has; a table that was idle since may name an older position.
-        let start = tables.oldest_commit().max(wal.oldest().before());
+        // From the log's beginning, not from where the known tables end: a table whose rows were never flushed has no
+        // Delta log yet, and nothing here knows of it. What a table has already is skipped row by row.
+        let start = wal.oldest().before();
         let (requests, inbox) = mpsc::channel(REQUESTS_MAX);
         let shared = Arc::new(Shared {
             options,

@@ -26,6 +26,9 @@ use crate::{answer, guard, session};
 
 /// Rows acknowledged before a query are readable within this, or it is answered 503.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// Of a thread for queries: parsing, planning and dropping a statement recurse through its tree. Only what is used is
+/// taken from memory.
+const STACK_BYTES: usize = 256 << 20;
 
 #[derive(Clone, Debug)]
 pub struct EngineOptions {
@@ -56,8 +59,12 @@ pub struct Engine {
 
 impl Engine {
     pub fn start(lake: Lake, options: EngineOptions) -> Result<Self, StartError> {
-        let runtime =
-            Builder::new_multi_thread().worker_threads(options.threads).thread_name("query").enable_all().build()?;
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(options.threads)
+            .thread_name("query")
+            .thread_stack_size(STACK_BYTES)
+            .enable_all()
+            .build()?;
         let pool = Arc::new(FairSpillPool::new(options.memory_bytes));
         let environment = RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc()?;
         let slots = Arc::new(Semaphore::new(options.queries_max));
@@ -77,13 +84,11 @@ impl Engine {
 impl QueryEngine for Engine {
     async fn query(&self, tenant: &TenantId, request: QueryRequest) -> Result<QueryAnswer, QueryError> {
         let started = Instant::now();
-        let statement = guard::reading(&request.sql)?;
         let timeout = request.timeout;
         let slot = tokio::time::timeout(timeout.min(PATIENCE), Arc::clone(&self.slots).acquire_owned()).await;
         let Ok(Ok(slot)) = slot else { return Err(QueryError::Busy) };
         let snapshot = self.lake.pin(tenant.as_str(), PATIENCE).await.ok_or(QueryError::Behind)?;
         let run = Run {
-            statement,
             request,
             snapshot,
             environment: Arc::clone(&self.environment),
@@ -113,7 +118,6 @@ impl<T> Drop for AbortOnDrop<T> {
 
 /// One query on its way.
 struct Run {
-    statement: ridealong_engine::datafusion::sql::parser::Statement,
     request: QueryRequest,
     snapshot: Snapshot,
     environment: Arc<RuntimeEnv>,
@@ -123,9 +127,10 @@ struct Run {
 
 impl Run {
     async fn run(self) -> Result<QueryAnswer, QueryError> {
+        let statement = guard::reading(&self.request.sql)?;
         let context = session::session(&self.snapshot, self.environment, self.threads).map_err(fault)?;
         let state = context.state();
-        let plan = state.statement_to_plan(self.statement).await.map_err(fault)?;
+        let plan = state.statement_to_plan(statement).await.map_err(fault)?;
         guard::options().verify_plan(&plan).map_err(|error| QueryError::NotARead(error.strip_backtrace()))?;
         let plan = match self.request.params.is_empty() {
             true => plan,

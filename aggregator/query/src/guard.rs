@@ -7,15 +7,25 @@ use ridealong_engine::datafusion::execution::context::SQLOptions;
 use ridealong_engine::datafusion::sql::parser::{DFParser, DFParserBuilder, Statement};
 use ridealong_engine::datafusion::sql::sqlparser::ast::Statement as Ast;
 use ridealong_engine::datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use ridealong_engine::datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 use ridealong_model::query::{QueryError, SQL_BYTES_MAX};
 
 /// Nesting of a statement that the parser follows.
 const RECURSION_MAX: usize = 64;
+/// Words and signs of a statement: bounds the depth of its tree, and so the stack that planning it takes.
+const WORDS_MAX: usize = 4_000;
 
 /// The one statement of `sql`, when it reads.
 pub(crate) fn reading(sql: &str) -> Result<Statement, QueryError> {
     if sql.len() > SQL_BYTES_MAX {
         return Err(QueryError::Invalid(format!("sql has {} bytes, at most {SQL_BYTES_MAX} are taken", sql.len())));
+    }
+    // The parser's limit on nesting does not count chains such as `a OR b OR c …`, which are as deep a tree.
+    let tokens = Tokenizer::new(&PostgreSqlDialect {}, sql).tokenize();
+    let tokens = tokens.map_err(|error| QueryError::Invalid(error.to_string()))?;
+    let words = tokens.iter().filter(|token| !matches!(token, Token::Whitespace(_))).count();
+    if words > WORDS_MAX {
+        return Err(QueryError::Invalid(format!("sql has {words} words and signs, at most {WORDS_MAX} are taken")));
     }
     let mut parser: DFParser<'_> = DFParserBuilder::new(sql)
         .with_dialect(&PostgreSqlDialect {})

@@ -17,6 +17,19 @@ use ridealong_lake::Snapshot;
 use crate::percentile::percentile;
 use crate::provider::SnapshotTable;
 
+/// What makes much out of little in one step that no timeout can interrupt.
+const GENERATORS: [&str; 9] = [
+    "generate_series",
+    "range",
+    "repeat",
+    "lpad",
+    "rpad",
+    "array_repeat",
+    "list_repeat",
+    "array_resize",
+    "list_resize",
+];
+
 pub(crate) fn session(snapshot: &Snapshot, runtime: Arc<RuntimeEnv>, threads: usize) -> Result<SessionContext> {
     let config = SessionConfig::new()
         .with_target_partitions(threads)
@@ -26,8 +39,9 @@ pub(crate) fn session(snapshot: &Snapshot, runtime: Arc<RuntimeEnv>, threads: us
         SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features().build();
     datafusion_functions_json::register_all(&mut state)?;
     let context = SessionContext::new_with_state(state);
-    for function in ["generate_series", "range"] {
+    for function in GENERATORS {
         context.deregister_udtf(function);
+        context.deregister_udf(function);
     }
     context.register_udaf(percentile());
     for table in Table::ALL {

@@ -1,15 +1,21 @@
 //! Reading bodies: bounded, and with errors that say what to mend.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, BodyDataStream};
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_LENGTH;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt;
 use serde::de::DeserializeOwned;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::failure::Failure;
+
+/// What is read of a body that is too large, and for how long, before the answer is sent.
+const DISCARD_BYTES_MAX: usize = 64 << 20;
+const DISCARD_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// Memory for bodies that are read or worked on at one moment, shared by all requests.
 #[derive(Clone, Debug)]
@@ -40,21 +46,39 @@ impl Bodies {
 }
 
 async fn body_bytes(headers: &HeaderMap, body: Body, max: usize) -> Result<Bytes, Failure> {
-    let too_large = || {
-        let detail = format!("the body may have {max} bytes at most; send it in parts");
-        Failure::new(413, "body-too-large", "Body too large", detail)
-    };
-    if announced(headers).is_some_and(|length| length > max as u64) {
-        return Err(too_large());
-    }
-    to_bytes(body, max).await.map_err(|error| {
-        let source = std::error::Error::source(&error);
-        if source.is_some_and(|source| source.to_string().contains("length limit")) {
-            too_large()
-        } else {
-            Failure::new(400, "body-broke-off", "Body broke off", "the body ended before it was complete")
+    let mut parts = body.into_data_stream();
+    let mut bytes = BytesMut::new();
+    let mut too_large = announced(headers).is_some_and(|length| length > max as u64);
+    while !too_large {
+        match parts.next().await {
+            Some(Ok(part)) if bytes.len() + part.len() > max => too_large = true,
+            Some(Ok(part)) => bytes.extend_from_slice(&part),
+            Some(Err(_)) => {
+                let detail = "the body ended before it was complete";
+                return Err(Failure::new(400, "body-broke-off", "Body broke off", detail));
+            }
+            None => return Ok(bytes.freeze()),
         }
-    })
+    }
+    drop(bytes);
+    discard(parts).await;
+    let detail = format!("the body may have {max} bytes at most; send it in parts");
+    Err(Failure::new(413, "body-too-large", "Body too large", detail))
+}
+
+/// Reads on for a while: a caller that is still writing would otherwise see a reset instead of the answer.
+async fn discard(mut parts: BodyDataStream) {
+    let reading = async {
+        let mut left = DISCARD_BYTES_MAX;
+        while let Some(Ok(part)) = parts.next().await {
+            left = left.saturating_sub(part.len());
+            if left == 0 {
+                return;
+            }
+        }
+    };
+    // Over or not, the answer is the same.
+    let _ = tokio::time::timeout(DISCARD_TIME_MAX, reading).await;
 }
 
 fn announced(headers: &HeaderMap) -> Option<u64> {

@@ -10,7 +10,7 @@ fn key(tenant: &str, table: Table) -> TableKey {
 }
 
 /// A batch of nulls: what it holds does not matter here.
-fn rows(count: usize) -> RecordBatch {
+pub(crate) fn rows(count: usize) -> RecordBatch {
     let schema = file_schema(Table::HostMetrics);
     let columns = schema.fields().iter();
     let columns =
@@ -82,7 +82,6 @@ fn the_log_is_held_by_the_table_that_is_furthest_behind() {
     assert_eq!(tables.committed(Position(8)), Position(8), "nothing is hot: nothing is held");
     tables.append(&hosts, rows(1), Position(9));
     assert_eq!(tables.committed(Position(9)), Position(2));
-    assert_eq!(tables.oldest_commit(), Position(0));
 }
 
 #[test]

@@ -88,6 +88,30 @@ fn a_restart_reads_from_the_log_what_delta_does_not_have() {
     lake.close();
 }
 
+/// Its rows are in the log alone, below the position that the other table's Delta log names.
+#[test]
+fn a_table_that_was_never_flushed_survives_a_restart() {
+    let sandbox = Sandbox::new();
+    let (wal, lake) = sandbox.open(|_| {});
+    sandbox.append(&wal, 0, 10);
+    sandbox.pin(&lake);
+    // Another table is further on, as if its rows had been many.
+    let log = wal.log_id();
+    let folder = sandbox.folder.path().join("lake/default/host_metrics");
+    let mut other = sandbox.runtime.block_on(DeltaLog::open_or_make(&folder, Table::HostMetrics, log)).expect("made");
+    let nulls = crate::hot::tests::rows(1);
+    let times = ridealong_engine::datafusion::arrow::array::TimestampMicrosecondArray::from(vec![1]);
+    let mut columns = nulls.columns().to_vec();
+    columns[0] = Arc::new(times);
+    let row = RecordBatch::try_new(nulls.schema(), columns).expect("fits");
+    sandbox.runtime.block_on(other.commit(row, Position(9))).expect("committed");
+    lake.shared.closing.cancel();
+    wal.close();
+    let (_wal, lake) = sandbox.open(|_| {});
+    assert_eq!(rows(&sandbox.pin(&lake)), (10, 0));
+    lake.close();
+}
+
 #[test]
 fn an_orderly_end_leaves_everything_in_delta_and_the_log_is_let_go() {
     let sandbox = Sandbox::new();

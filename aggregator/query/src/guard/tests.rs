@@ -46,6 +46,8 @@ fn one_statement_of_a_bounded_size() {
     assert!(matches!(reading("selct"), Err(QueryError::Invalid(_))));
     let long = format!("SELECT '{}'", "x".repeat(SQL_BYTES_MAX));
     assert!(matches!(reading(&long), Err(QueryError::Invalid(_))));
+    let chain = format!("SELECT true{}", " OR true".repeat(6_000));
+    assert!(matches!(reading(&chain), Err(QueryError::Invalid(_))));
     let deep = format!("SELECT {}1{}", "(".repeat(10_000), ")".repeat(10_000));
     assert!(matches!(reading(&deep), Err(QueryError::Invalid(_))));
 }
