@@ -289,6 +289,8 @@ impl Row {
     fn delete_oldest(&mut self) {
         if let Some(slot) = self.slots.pop_front() {
             let folder = self.folder_of(slot.first);
+            // On a full disk sled waits for ever when it is dropped: it has something to write. So first its space.
+            empty_files(&folder);
             drop(slot);
             remove_folder(&folder);
         }
@@ -337,6 +339,16 @@ impl Slot {
         }
         let Some(database) = &self.open else { unreachable!("opened above") };
         Ok(database)
+    }
+}
+
+/// Gives back the space of a database that is not needed any more, while sled still has its files open.
+fn empty_files(folder: &Path) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for path in entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file()) {
+        if let Err(error) = File::options().write(true).truncate(true).open(&path) {
+            tracing::warn!(file = %path.display(), %error, "file of a drained spool database cannot be emptied");
+        }
     }
 }
 
