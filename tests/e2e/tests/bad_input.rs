@@ -2,6 +2,8 @@
 
 #![allow(clippy::print_stdout, reason = "what a test measured is shown with it")]
 
+use std::time::Duration;
+
 use anyhow::Result;
 use ridealong_common::ids::ProducerId;
 use ridealong_common::limits::{
@@ -11,7 +13,7 @@ use ridealong_common::table::Table;
 use ridealong_e2e::frames::{
     HEADER_BYTES, body_of, forged_chunk, frame, framed, requests_block, requests_chunk, send, with_checksum,
 };
-use ridealong_e2e::{Agent, Aggregator, Api, Upstream, events};
+use ridealong_e2e::{Agent, Aggregator, Api, Upstream, events, eventually};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -213,7 +215,10 @@ async fn what_is_no_event_is_refused_by_the_agent() -> Result<()> {
         stream.read_to_string(&mut answer).await?;
         assert!(answer.starts_with("HTTP/1.1 400 "), "{head:?}: {answer:?}");
     }
-    assert_eq!(agent.stats().await?["proxy"]["headsRefused"], 3);
+    eventually("three refused heads", Duration::from_secs(10), async || {
+        (agent.stats().await.ok()?["proxy"]["headsRefused"] == 3).then_some(())
+    })
+    .await;
     let (_, event) = events::event("good");
     agent.api().post(TRACK, &event).await?.expect(202);
     agent.proxy().get("/good").await?.expect(200);
