@@ -146,6 +146,7 @@ impl Keeper {
             self.status.failing = Some(cause.clone());
             return Err(AppendError::Failed(cause));
         }
+        let durable_before = self.durable_rows();
         match self.insert(&parts).and_then(|()| self.flush()) {
             Ok(()) => {
                 self.status.commits += 1;
@@ -156,7 +157,8 @@ impl Keeper {
                 tracing::error!(error = &error as &dyn std::error::Error, rows, "spool cannot be written");
                 self.bulk.seal();
                 self.kept.seal();
-                self.books.dropped(reason::SPOOL_FAILED, rows);
+                let durable = self.durable_rows() - durable_before;
+                self.books.dropped(reason::SPOOL_FAILED, rows - durable);
                 self.retry_at = Instant::now() + PAUSE_AFTER_FAILURE;
                 let cause = error.to_string();
                 self.status.failing = Some(cause.clone());
@@ -196,6 +198,10 @@ impl Keeper {
     fn flush(&mut self) -> Result<(), DatabaseError> {
         self.kept.flush()?;
         self.bulk.flush()
+    }
+
+    fn durable_rows(&self) -> u64 {
+        self.bulk.durable_rows() + self.kept.durable_rows()
     }
 
     /// Evicts the oldest bulk databases while the spool is over its limit; false when that does not help.

@@ -45,6 +45,8 @@ pub(super) struct Row {
     slots: VecDeque<Slot>,
     next_number: u64,
     delivered_to: u64,
+    /// Rows that this start has made durable.
+    durable_rows: u64,
 }
 
 /// A database, open or not, and what is left in it.
@@ -57,6 +59,10 @@ struct Slot {
     written_bytes: u64,
     disk_bytes: u64,
     sealed: bool,
+    /// Values from this number on are not fsynced, and so not handed out.
+    durable_to: u64,
+    unflushed_chunks: u64,
+    unflushed_rows: u64,
     /// sled reported a failure: never dropped, only leaked.
     failed: bool,
 }
@@ -84,6 +90,7 @@ impl Row {
             slots: VecDeque::new(),
             next_number: 0,
             delivered_to: 0,
+            durable_rows: 0,
         }
     }
 
@@ -127,6 +134,8 @@ impl Row {
         database.insert(number, &bytes)?;
         slot.chunks += 1;
         slot.rows += u64::from(chunk.count);
+        slot.unflushed_chunks += 1;
+        slot.unflushed_rows += u64::from(chunk.count);
         slot.written_bytes += bytes.len() as u64;
         slot.sealed = slot.written_bytes >= database_bytes;
         Ok(ChunkKey { class: self.class, number })
@@ -137,6 +146,9 @@ impl Row {
         for slot in self.slots.iter_mut().filter(|slot| !slot.failed) {
             if let Some(database) = &slot.open {
                 database.flush()?;
+                self.durable_rows += slot.unflushed_rows;
+                (slot.unflushed_chunks, slot.unflushed_rows) = (0, 0);
+                slot.durable_to = slot.durable_to.max(self.next_number);
                 slot.disk_bytes = database.disk_bytes();
             }
         }
@@ -144,13 +156,23 @@ impl Row {
         Ok(())
     }
 
-    /// After a failure: the newest database is written no more. It stays open, since sled waits for ever when a
-    /// database that failed is dropped.
+    /// After a failure: what was not fsynced counts as never written, and databases that hold such are written no more.
+    /// They stay open, since sled waits for ever when a database that failed is dropped.
     pub fn seal(&mut self) {
-        if let Some(newest) = self.slots.back_mut().filter(|newest| newest.open.is_some()) {
-            newest.sealed = true;
-            newest.failed = true;
+        let last = self.slots.len().saturating_sub(1);
+        for (at, slot) in self.slots.iter_mut().enumerate() {
+            if slot.open.is_some() && (at == last || slot.unflushed_chunks > 0) {
+                slot.chunks -= slot.unflushed_chunks;
+                slot.rows -= slot.unflushed_rows;
+                (slot.unflushed_chunks, slot.unflushed_rows) = (0, 0);
+                slot.sealed = true;
+                slot.failed = true;
+            }
         }
+    }
+
+    pub fn durable_rows(&self) -> u64 {
+        self.durable_rows
     }
 
     /// The oldest chunks of one producer, about `bytes_max` as stored. A chunk that cannot be read is given to `unreadable`.
@@ -164,8 +186,11 @@ impl Row {
         let (Some(slot), Some(folder)) = (self.slots.front_mut(), folder) else { return Ok(Vec::new()) };
         let mut found: Vec<(ChunkKey, Chunk)> = Vec::new();
         let mut bytes = 0;
-        let oldest = slot.first;
+        let (oldest, durable_to) = (slot.first, slot.durable_to);
         slot.opened(&folder)?.scan(oldest, |number, value| {
+            if number >= durable_to {
+                return false;
+            }
             let key = ChunkKey { class, number };
             match Chunk::decode(value) {
                 Ok(chunk) => {
@@ -270,6 +295,9 @@ impl Row {
                 written_bytes: 0,
                 disk_bytes: 0,
                 sealed: false,
+                durable_to: first,
+                unflushed_chunks: 0,
+                unflushed_rows: 0,
                 failed: false,
             };
             self.slots.push_back(slot);
@@ -328,7 +356,19 @@ impl Slot {
         drop(database);
         let disk_bytes = folder_bytes(folder);
         Ok((
-            Self { first, open: None, chunks, rows, written_bytes: bytes, disk_bytes, sealed: true, failed: false },
+            Self {
+                first,
+                open: None,
+                chunks,
+                rows,
+                written_bytes: bytes,
+                disk_bytes,
+                sealed: true,
+                durable_to: u64::MAX,
+                unflushed_chunks: 0,
+                unflushed_rows: 0,
+                failed: false,
+            },
             next,
         ))
     }

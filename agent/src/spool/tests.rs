@@ -245,3 +245,26 @@ async fn a_full_queue_drops_and_counts_and_never_waits() {
     assert_eq!(delivered + dropped, 100_000);
     sandbox.spool.close();
 }
+
+/// What was written and never fsynced is dropped by the books, so it must not be delivered as well.
+#[test]
+fn what_was_not_fsynced_is_never_handed_out() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut row = row::Row::new(folder.path(), row::Class::Bulk, 1 << 20);
+    row.recover().expect("an empty row");
+    let chunk = |first: u64| {
+        let rows: Vec<RequestRow> = (first..first + 3).map(request).collect();
+        Chunk::new(ProducerId::draw(), Table::Requests, first, &RequestRow::block(&rows, &Resource::default()))
+            .expect("a chunk")
+    };
+    row.insert(&chunk(0)).expect("written");
+    row.flush().expect("fsynced");
+    row.insert(&chunk(3)).expect("written");
+    row.seal();
+    assert_eq!((row.chunks(), row.durable_rows()), (1, 3));
+    let found = row.peek(1 << 20, |_, _| {}).expect("read");
+    assert_eq!(found.iter().map(|(_, chunk)| chunk.first).collect::<Vec<_>>(), [0]);
+    row.insert(&chunk(6)).expect("a new database takes more");
+    row.flush().expect("fsynced");
+    assert_eq!((row.chunks(), row.databases()), (2, 2));
+}
