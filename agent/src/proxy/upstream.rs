@@ -139,10 +139,9 @@ pub(super) async fn send(
         }
         count(&upstream.counters.upstream_retries);
     }
-    let connecting = Instant::now();
     let lease = upstream.connect().await?;
-    connection.with_exchange(number, |exchange, _| {
-        exchange.upstream_connect_us = Some(elapsed_us(connecting, Instant::now()));
+    connection.with_exchange(number, |exchange, first_byte| {
+        exchange.upstream_connected_us = Some(elapsed_us(first_byte, Instant::now()));
     });
     match send_over(lease, connection, number, request, false).await {
         Ok(answered) => Ok(answered),
