@@ -24,9 +24,7 @@ use crate::shipper::Shipper;
 use crate::spool::{Spool, SpoolOptions};
 use crate::summary::LastMinutes;
 
-/// A stop waits this long for requests under way, then cuts them.
-const DRAIN: Duration = Duration::from_secs(3);
-/// Then this long for the last rows to be delivered; what is not stays in the spool.
+/// After the proxy has drained, a stop waits this long for the last rows to be delivered; what is not stays in the spool.
 const LAST_DELIVERY: Duration = Duration::from_millis(1_000);
 const BACKLOG: u32 = 256;
 /// Bodies of the own API that are read at one moment.
@@ -54,6 +52,7 @@ struct Agent {
     tasks: JoinSet<()>,
     stop_delivery: CancellationToken,
     stop_rest: CancellationToken,
+    drain_timeout: Duration,
 }
 
 impl Agent {
@@ -97,7 +96,7 @@ impl Agent {
             let (spool_, books_, stop) = (spool.clone(), Arc::clone(&books), stop_rest.clone());
             tasks.spawn(async move { host::run(sampler, config.host_interval, spool_, &books_, stop).await });
             announce(&proxy, api, producer, started);
-            Ok(Self { proxy, spool, books, tasks, stop_delivery, stop_rest })
+            Ok(Self { proxy, spool, books, tasks, stop_delivery, stop_rest, drain_timeout: config.drain_timeout })
         })
     }
 
@@ -110,7 +109,7 @@ impl Agent {
 
     /// Requests first, then their rows to disk, then what can be delivered.
     async fn stop(mut self) {
-        let drained = self.proxy.drain(DRAIN).await;
+        let drained = self.proxy.drain(self.drain_timeout).await;
         if drained.connections_forced > 0 {
             tracing::warn!(connections = drained.connections_forced, "connections cut at the deadline");
         }
@@ -145,10 +144,9 @@ fn resource(config: &Config) -> Resource {
 fn start_proxy(config: &Config, spool: &Spool, books: &Arc<Books>) -> Result<RunningProxy> {
     let mut options = ProxyOptions::new(config.listen, config.upstream.clone());
     options.threads = config.threads.unwrap_or(options.threads);
-    options.connections_max = config.connections_max;
-    options.connect_timeout = config.connect_timeout;
-    options.response_timeout = Some(config.response_timeout);
-    options.upstream_idle_timeout = config.upstream_idle;
+    options.limits = config.limits;
+    options.trusted = config.trusted.clone();
+    options.allow_connect = config.allow_connect;
     let (spool, books) = (spool.clone(), Arc::clone(books));
     Proxy::start(options, move |_| Box::new(Recorder::new(spool.clone(), Arc::clone(&books))))
         .context("cannot start the proxy")
