@@ -1,6 +1,7 @@
 //! The settings of the agent, and the checked configuration that runs.
 
 mod proxy;
+mod recording;
 
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -11,7 +12,10 @@ use std::time::Duration;
 use ridealong_common::settings::{ByteSize, Faults, Layered, Reader, Setting};
 use url::Url;
 
+use crate::pattern::Pattern;
+use crate::privacy::PrivacySettings;
 use crate::proxy::{Limits, Trusted, UpstreamAddress};
+use crate::sampling::Sampling;
 
 pub const PREFIX: &str = "RIDEALONG_AGENT_";
 
@@ -26,6 +30,23 @@ pub const SETTINGS: &[Setting] = &[
     Setting::new("spool", "DIR", "Folder for what is not yet delivered").default("./ridealong-spool"),
     Setting::new("spool-max", "SIZE", "Bytes the spool may take on disk; past it the oldest requests go")
         .default("256MiB"),
+    Setting::new(
+        "sample",
+        "RATE",
+        "Share of ordinary requests that become rows, 0 to 1; counts stay exact at any rate",
+    )
+    .default("1.0"),
+    Setting::new("slow", "DURATION", "Requests that take longer always become rows, as errors do").default("1s"),
+    Setting::new("route", "PATTERN", "Route to count requests under, before any is learned: /users/{id}, /static/*")
+        .many(),
+    Setting::new("redact", "PATTERN", "Path whose {name} segments are stored as their names, deeper paths included")
+        .many(),
+    Setting::new("record-query", "NAMES", "Query parameters to keep; without it the query is not kept").many(),
+    Setting::new("record-headers", "NAMES", "Request headers to keep; never those with credentials")
+        .default("user-agent")
+        .many(),
+    Setting::new("client-address", "FORM", "How clients' addresses are kept: off, truncated, hashed or full")
+        .default("truncated"),
     Setting::new("host-interval", "DURATION", "Between two samples of the host").default("10s"),
     Setting::new("threads", "N", "Threads of the proxy; 0 means one a processor, two at most").default("0"),
     Setting::new("connections-max", "N", "Client connections at once; more wait to be accepted").default("10000"),
@@ -92,6 +113,9 @@ pub struct Config {
     pub api_listen: SocketAddr,
     pub spool: PathBuf,
     pub spool_max: ByteSize,
+    pub sampling: Sampling,
+    pub routes: Vec<Pattern>,
+    pub privacy: PrivacySettings,
     pub host_interval: Duration,
     pub threads: Option<NonZeroUsize>,
     pub limits: Limits,
@@ -137,6 +161,9 @@ impl Config {
             api_listen,
             spool: read.required("spool"),
             spool_max,
+            sampling: recording::sampling(&mut read),
+            routes: recording::patterns(&mut read, "route"),
+            privacy: recording::privacy(&mut read),
             host_interval,
             threads: NonZeroUsize::new(read.required::<u64>("threads") as usize),
             limits,
@@ -171,3 +198,6 @@ pub fn shown(layered: &Layered) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,8 +18,11 @@ use crate::books::Books;
 use crate::config::Config;
 use crate::host::{self, HostSampler};
 use crate::local_api::{LocalServices, router};
+use crate::privacy::{ClientAddress, Privacy, Salt};
 use crate::proxy::{Proxy, ProxyOptions, RunningProxy};
-use crate::recorder::Recorder;
+use crate::recorder::{Recorder, Recording};
+use crate::route::RouteTable;
+use crate::sampling::SamplingHandle;
 use crate::shipper::Shipper;
 use crate::spool::{Spool, SpoolOptions};
 use crate::summary::LastMinutes;
@@ -70,7 +73,8 @@ impl Agent {
         };
         let spool =
             Spool::open(options, Arc::clone(&books), Arc::clone(&last_minutes)).context("cannot open the spool")?;
-        let proxy = start_proxy(config, &spool, &books)?;
+        let recording = recording(config, &spool, &books)?;
+        let proxy = start_proxy(config, recording)?;
         let defaults =
             Defaults { source: Some(resource.service), version: resource.version, environment: resource.environment };
         let config = config.clone();
@@ -141,15 +145,29 @@ fn resource(config: &Config) -> Resource {
     }
 }
 
-fn start_proxy(config: &Config, spool: &Spool, books: &Arc<Books>) -> Result<RunningProxy> {
+/// After the spool, which makes and locks the folder.
+fn recording(config: &Config, spool: &Spool, books: &Arc<Books>) -> Result<Recording> {
+    let salt = match config.privacy.client_address {
+        ClientAddress::Hashed => Salt::of_folder(&config.spool)?,
+        _ => Salt::draw(),
+    };
+    Ok(Recording {
+        spool: spool.clone(),
+        books: Arc::clone(books),
+        routes: Arc::new(RouteTable::new(config.routes.clone())),
+        privacy: Arc::new(Privacy::new(config.privacy.clone(), salt)),
+        sampling: SamplingHandle::new(config.sampling),
+    })
+}
+
+fn start_proxy(config: &Config, recording: Recording) -> Result<RunningProxy> {
     let mut options = ProxyOptions::new(config.listen, config.upstream.clone());
     options.threads = config.threads.unwrap_or(options.threads);
     options.limits = config.limits;
     options.trusted = config.trusted.clone();
     options.allow_connect = config.allow_connect;
-    let (spool, books) = (spool.clone(), Arc::clone(books));
-    Proxy::start(options, move |_| Box::new(Recorder::new(spool.clone(), Arc::clone(&books))))
-        .context("cannot start the proxy")
+    options.capture = config.privacy.capture();
+    Proxy::start(options, move |_| Box::new(Recorder::new(&recording))).context("cannot start the proxy")
 }
 
 fn start_api(
