@@ -1,7 +1,7 @@
 //! Encoding a block from its rows at once: the same bytes as [`Block::encode`](super::Block::encode) of the same columns,
 //! without the vectors and strings between. The agent's spool makes every request's block with it.
 
-use std::collections::HashMap;
+use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
 
@@ -32,12 +32,19 @@ pub struct Encoder {
     /// Where the number of columns stands.
     columns_at: usize,
     bytes: Vec<u8>,
+    /// For finding texts that were there before; kept from column to column.
+    slots: Vec<u32>,
 }
 
 impl Encoder {
     pub fn of_rows(rows: usize) -> Self {
-        let mut encoder =
-            Self { rows: rows as u32, columns: 0, columns_at: 0, bytes: Vec::with_capacity(96 * rows + 512) };
+        let mut encoder = Self {
+            rows: rows as u32,
+            columns: 0,
+            columns_at: 0,
+            bytes: Vec::with_capacity(96 * rows + 512),
+            slots: Vec::new(),
+        };
         encoder.unsigned(rows as u64);
         encoder.columns_at = encoder.bytes.len();
         encoder.bytes.push(0);
@@ -153,10 +160,19 @@ impl ColumnSink for Encoder {
     }
 
     fn texts<'a>(mut self, id: u16, values: impl Iterator<Item = Option<&'a str>> + Clone) -> Self {
-        let mut distinct = Distinct::default();
+        if values.clone().all(|value| value.is_none()) {
+            return self;
+        }
+        let mut slots = std::mem::take(&mut self.slots);
+        slots.clear();
+        slots.resize((2 * self.rows as usize).next_power_of_two(), 0);
+        let hasher = RandomState::default();
+        let mut distinct = Distinct { texts: Vec::new(), slots: &mut slots, hasher, last: 0 };
         let mut index = Vec::with_capacity(self.rows as usize);
         index.extend(values.map(|value| value.map_or(0, |text| distinct.number(text))));
-        match (&distinct.texts[..], index.contains(&0)) {
+        let texts = distinct.texts;
+        self.slots = slots;
+        match (&texts[..], index.contains(&0)) {
             ([], _) => {}
             ([only], false) => return self.constant(id, Some(only)),
             (texts, _) => {
@@ -181,24 +197,37 @@ impl ColumnSink for Encoder {
 }
 
 /// Numbers texts from 1 in the order in which they are first seen.
-#[derive(Default)]
-struct Distinct<'a> {
+struct Distinct<'a, 's> {
     texts: Vec<&'a str>,
-    known: HashMap<&'a str, u32, RandomState>,
+    /// Numbers by hash, 0 where there is none; a power of two of them, at least twice the rows.
+    slots: &'s mut [u32],
+    hasher: RandomState,
     last: u32,
 }
 
-impl<'a> Distinct<'a> {
+impl<'a> Distinct<'a, '_> {
     /// Many columns hold one text nearly everywhere, and often in the same place of memory: then nothing is hashed.
     fn number(&mut self, text: &'a str) -> u32 {
-        if self.last > 0 && self.texts[self.last as usize - 1] == text {
-            return self.last;
+        if self.last == 0 || self.texts[self.last as usize - 1] != text {
+            self.last = self.looked_up(text);
         }
-        let texts = &mut self.texts;
-        self.last = *self.known.entry(text).or_insert_with(|| {
-            texts.push(text);
-            texts.len() as u32
-        });
         self.last
+    }
+
+    fn looked_up(&mut self, text: &'a str) -> u32 {
+        let mask = self.slots.len() - 1;
+        let mut at = self.hasher.hash_one(text) as usize & mask;
+        // Ends: half of the slots are free.
+        loop {
+            match self.slots[at] {
+                0 => {
+                    self.texts.push(text);
+                    self.slots[at] = self.texts.len() as u32;
+                    return self.slots[at];
+                }
+                number if self.texts[number as usize - 1] == text => return number,
+                _ => at = (at + 1) & mask,
+            }
+        }
     }
 }
