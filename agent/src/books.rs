@@ -2,6 +2,9 @@
 //!
 //! Each number is counted where the thing happens, in rows. A producer is one start of the agent: what an earlier start
 //! left in the spool is `carried_over`.
+//!
+//! An exchange that sampling leaves out is no row and never was one: it is counted beside the books, and in the summaries.
+//! One that could not even be counted there, because the spool's queue was full, is `uncounted`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,6 +12,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use serde::Serialize;
+
+use crate::overhead::{Overhead, OverheadSnapshot, increase};
+use crate::summary::Tally;
 
 /// Counters, shared by all parts.
 #[derive(Debug, Default)]
@@ -18,14 +24,50 @@ pub struct Books {
     acknowledged: AtomicU64,
     recorders: Mutex<Vec<Arc<Recorded>>>,
     dropped: Mutex<BTreeMap<&'static str, u64>>,
+    uncounted: AtomicU64,
 }
 
-/// How far one recorder is, in rows.
+/// What one recorder has seen, in exchanges. It alone writes here.
 #[derive(Debug, Default)]
 pub struct Recorded {
-    pub recorded: AtomicU64,
+    exchanges: AtomicU64,
+    /// Became rows.
+    rows: AtomicU64,
+    errors: AtomicU64,
     /// Handed to the spool, or dropped because it could not take them.
-    pub offered: AtomicU64,
+    offered: AtomicU64,
+    overhead: Overhead,
+}
+
+impl Recorded {
+    pub fn recorded(&self, tally: &Tally, overhead_us: Option<u64>, is_row: bool) {
+        increase(&self.rows, u64::from(is_row));
+        increase(&self.errors, u64::from(tally.is_error));
+        if let Some(overhead_us) = overhead_us {
+            self.overhead.add(overhead_us);
+        }
+        increase(&self.exchanges, 1);
+    }
+
+    pub fn offered(&self, exchanges: u64) {
+        increase(&self.offered, exchanges);
+    }
+
+    pub fn exchanges_offered(&self) -> u64 {
+        self.offered.load(Ordering::Acquire)
+    }
+}
+
+/// All exchanges of all recorders.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Exchanges {
+    pub count: u64,
+    pub errors: u64,
+    /// Not made rows.
+    pub sampled_out: u64,
+    /// Neither rows nor counted.
+    pub uncounted: u64,
+    pub overhead: OverheadSnapshot,
 }
 
 /// Why rows were dropped. Stable words.
@@ -58,6 +100,7 @@ pub struct BooksSnapshot {
 }
 
 impl Books {
+    /// Rows made elsewhere than by a recorder, which counts its own.
     pub fn produced(&self, rows: u64) {
         self.produced.fetch_add(rows, Ordering::Relaxed);
     }
@@ -77,10 +120,27 @@ impl Books {
         recorded
     }
 
-    /// Every recorder, with what it has recorded by now.
+    /// Every recorder, with the exchanges that it has recorded by now.
     pub fn recorded(&self) -> Vec<(Arc<Recorded>, u64)> {
         let recorders = self.recorders.lock();
-        recorders.iter().map(|one| (Arc::clone(one), one.recorded.load(Ordering::Acquire))).collect()
+        recorders.iter().map(|one| (Arc::clone(one), one.exchanges.load(Ordering::Acquire))).collect()
+    }
+
+    pub fn exchanges(&self) -> Exchanges {
+        let mut sum = Exchanges { uncounted: self.uncounted.load(Ordering::Relaxed), ..Exchanges::default() };
+        let mut rows = 0;
+        for recorder in self.recorders.lock().iter() {
+            sum.count += recorder.exchanges.load(Ordering::Acquire);
+            sum.errors += recorder.errors.load(Ordering::Relaxed);
+            rows += recorder.rows.load(Ordering::Relaxed);
+            recorder.overhead.add_to(&mut sum.overhead);
+        }
+        sum.sampled_out = sum.count.saturating_sub(rows);
+        sum
+    }
+
+    pub fn uncounted(&self, exchanges: u64) {
+        self.uncounted.fetch_add(exchanges, Ordering::Relaxed);
     }
 
     pub fn dropped(&self, reason: &'static str, rows: u64) {
@@ -93,7 +153,8 @@ impl Books {
         let dropped = self.dropped.lock().clone();
         let acknowledged = self.acknowledged.load(Ordering::Relaxed);
         let carried_over = self.carried_over.load(Ordering::Relaxed);
-        let produced = self.produced.load(Ordering::Relaxed);
+        let recorded: u64 = self.recorders.lock().iter().map(|one| one.rows.load(Ordering::Acquire)).sum();
+        let produced = recorded + self.produced.load(Ordering::Relaxed);
         let gone = acknowledged + dropped.values().sum::<u64>();
         BooksSnapshot {
             produced,

@@ -1,5 +1,8 @@
 //! The settings of the agent, and the checked configuration that runs.
 
+mod proxy;
+mod recording;
+
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -9,13 +12,16 @@ use std::time::Duration;
 use ridealong_common::settings::{ByteSize, Faults, Layered, Reader, Setting};
 use url::Url;
 
-use crate::proxy::UpstreamAddress;
+use crate::pattern::Pattern;
+use crate::privacy::PrivacySettings;
+use crate::proxy::{Limits, Trusted, UpstreamAddress};
+use crate::sampling::Sampling;
 
 pub const PREFIX: &str = "RIDEALONG_AGENT_";
 
 pub const SETTINGS: &[Setting] = &[
     Setting::new("service", "NAME", "Name of the service beside this agent"),
-    Setting::new("upstream", "URL", "Where the service listens, for example http://127.0.0.1:3000"),
+    Setting::new("upstream", "URL", "Where the service listens: http://HOST:PORT, h2c://HOST:PORT or unix:/PATH"),
     Setting::new("listen", "ADDR", "Where the proxy listens").default("127.0.0.1:8080"),
     Setting::new("aggregator", "URL", "Where to deliver").default("http://127.0.0.1:8600"),
     Setting::new("environment", "NAME", "Environment of the service, for example production"),
@@ -24,17 +30,71 @@ pub const SETTINGS: &[Setting] = &[
     Setting::new("spool", "DIR", "Folder for what is not yet delivered").default("./ridealong-spool"),
     Setting::new("spool-max", "SIZE", "Bytes the spool may take on disk; past it the oldest requests go")
         .default("256MiB"),
+    Setting::new(
+        "sample",
+        "RATE",
+        "Share of ordinary requests that become rows, 0 to 1; counts stay exact at any rate",
+    )
+    .default("1.0"),
+    Setting::new("slow", "DURATION", "Requests that take longer always become rows, as errors do").default("1s"),
+    Setting::new("route", "PATTERN", "Route to count requests under, before any is learned: /users/{id}, /static/*")
+        .many(),
+    Setting::new("redact", "PATTERN", "Path whose {name} segments are stored as their names, deeper paths included")
+        .many(),
+    Setting::new("record-query", "NAMES", "Query parameters to keep; without it the query is not kept").many(),
+    Setting::new("record-headers", "NAMES", "Request headers to keep; never those with credentials")
+        .default("user-agent")
+        .many(),
+    Setting::new("client-address", "FORM", "How clients' addresses are kept: off, truncated, hashed or full")
+        .default("truncated"),
     Setting::new("host-interval", "DURATION", "Between two samples of the host").default("10s"),
     Setting::new("threads", "N", "Threads of the proxy; 0 means one a processor, two at most").default("0"),
     Setting::new("connections-max", "N", "Client connections at once; more wait to be accepted").default("10000"),
+    Setting::new("requests-max", "N", "Requests under way at once; one more is answered 503").default("10000"),
+    Setting::new("header-bytes-max", "SIZE", "Of a request's head; then 431").default("64KiB"),
+    Setting::new("headers-max", "N", "Headers of a request, 256 at most; then 431").default("100"),
+    Setting::new("uri-bytes-max", "SIZE", "Of a request's target; then 414").default("32KiB"),
+    Setting::new("header-timeout", "DURATION", "From a request's first byte to the end of its head; then 408")
+        .default("10s"),
+    Setting::new("client-idle", "DURATION", "A client's connection may idle this long between requests").default("75s"),
+    Setting::new(
+        "client-rate-min",
+        "N",
+        "Bytes a second, over 10 s, that a client must send or take while it is waited for; 0 means any",
+    )
+    .default("240"),
+    Setting::new(
+        "half-close-timeout",
+        "DURATION",
+        "A client that has ended its sending side is still answered for this long; 0s means not at all",
+    )
+    .default("5s"),
+    Setting::new("connection-age-max", "DURATION", "A client's connection ends after this; 0s means never")
+        .default("0s"),
     Setting::new("connect-timeout", "DURATION", "For a connection to the service; then 504").default("5s"),
-    Setting::new("response-timeout", "DURATION", "For the head of the service's response; then 504").default("60s"),
+    Setting::new("response-timeout", "DURATION", "For the head of the service's response; then 504; 0s means none")
+        .default("60s"),
+    Setting::new("response-idle", "DURATION", "Between two pieces of a response's body; 0s means any time")
+        .default("5m"),
+    Setting::new("request-timeout", "DURATION", "For a request and its response in all; then 504; 0s means none")
+        .default("0s"),
     Setting::new(
         "upstream-idle",
         "DURATION",
         "Idle connections to the service are kept this long; keep it below the service's own",
     )
-    .default("2s"),
+    .default("1s"),
+    Setting::new("tunnel-idle", "DURATION", "A tunnel (WebSocket and others) may be silent this long; 0s means ever")
+        .default("1h"),
+    Setting::new(
+        "trusted-proxies",
+        "NETWORKS",
+        "Whose X-Forwarded-* are believed: networks such as 10.0.0.0/8, separated by commas; private; or none",
+    )
+    .default("private"),
+    Setting::new("allow-connect", "true|false", "Pass CONNECT on to the service").default("false"),
+    Setting::new("drain-timeout", "DURATION", "A stop waits this long for requests under way, then cuts them")
+        .default("3s"),
     Setting::new("log-level", "LEVEL", "error, warn, info, debug or trace; or a filter").default("info"),
     Setting::new("log-format", "FORMAT", "text or json").default("text"),
 ];
@@ -53,12 +113,15 @@ pub struct Config {
     pub api_listen: SocketAddr,
     pub spool: PathBuf,
     pub spool_max: ByteSize,
+    pub sampling: Sampling,
+    pub routes: Vec<Pattern>,
+    pub privacy: PrivacySettings,
     pub host_interval: Duration,
     pub threads: Option<NonZeroUsize>,
-    pub connections_max: usize,
-    pub connect_timeout: Duration,
-    pub response_timeout: Duration,
-    pub upstream_idle: Duration,
+    pub limits: Limits,
+    pub trusted: Trusted,
+    pub allow_connect: bool,
+    pub drain_timeout: Duration,
     pub log_level: String,
     pub log_json: bool,
 }
@@ -68,7 +131,7 @@ impl Config {
     pub fn check(layered: &Layered) -> Result<Self, Faults> {
         let mut read = Reader::new(layered);
         let unspecified = SocketAddr::from(([127, 0, 0, 1], 0));
-        let upstream = upstream(&mut read);
+        let upstream = proxy::upstream(&mut read);
         let aggregator = aggregator(&mut read);
         let api_listen = read.optional("api-listen").unwrap_or(unspecified);
         if !api_listen.ip().is_loopback() {
@@ -86,10 +149,8 @@ impl Config {
         if !["text", "json"].contains(&log_format.as_str()) {
             read.fault("log-format", "must be text or json");
         }
-        let connections_max: u64 = read.required("connections-max");
-        if connections_max == 0 {
-            read.fault("connections-max", "must be at least 1");
-        }
+        let limits = proxy::limits(&mut read);
+        let trusted = proxy::trusted(&mut read);
         let config = Self {
             service: read.required("service"),
             upstream,
@@ -100,35 +161,21 @@ impl Config {
             api_listen,
             spool: read.required("spool"),
             spool_max,
+            sampling: recording::sampling(&mut read),
+            routes: recording::patterns(&mut read, "route"),
+            privacy: recording::privacy(&mut read),
             host_interval,
             threads: NonZeroUsize::new(read.required::<u64>("threads") as usize),
-            connections_max: connections_max as usize,
-            connect_timeout: read.required("connect-timeout"),
-            response_timeout: read.required("response-timeout"),
-            upstream_idle: read.required("upstream-idle"),
+            limits,
+            trusted,
+            allow_connect: proxy::switch(&mut read, "allow-connect"),
+            drain_timeout: read.required("drain-timeout"),
             log_level: read.required("log-level"),
             log_json: log_format == "json",
         };
         read.finish()?;
         Ok(config)
     }
-}
-
-fn upstream(read: &mut Reader<'_>) -> UpstreamAddress {
-    let text: String = read.required("upstream");
-    let nowhere = UpstreamAddress::new("127.0.0.1", 80);
-    if text.is_empty() {
-        return nowhere;
-    }
-    let url = Url::parse(&text).ok().filter(|url| url.scheme() == "http" && ["", "/"].contains(&url.path()));
-    let address = url.and_then(|url| {
-        let host = url.host_str()?.trim_matches(['[', ']']).to_owned();
-        Some(UpstreamAddress::new(host, url.port_or_known_default()?))
-    });
-    address.unwrap_or_else(|| {
-        read.fault("upstream", "must be http://HOST:PORT without a path");
-        nowhere
-    })
 }
 
 fn aggregator(read: &mut Reader<'_>) -> Url {
@@ -151,3 +198,6 @@ pub fn shown(layered: &Layered) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests;

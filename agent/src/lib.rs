@@ -1,7 +1,7 @@
 //! The sidecar.
 //!
-//! A request's way: the [`proxy`] times it and hands an [`exchange`] to the [`recorder`], which gives it a [`route`] and
-//! offers it to the [`spool`]; the [`shipper`] delivers what the spool holds. Beside that way: [`host`] samples the
+//! A request's way: the [`proxy`] times it and hands an [`exchange`] to the [`recorder`], which gives it a [`route`], asks
+//! [`sampling`] whether it becomes a row and [`privacy`] what the row may hold, and offers it to the [`spool`]; the [`shipper`] delivers what the spool holds. Beside that way: [`host`] samples the
 //! machine, [`local_api`] takes events and answers for the agent, [`books`] count. [`config`] is what an operator writes,
 //! [`run`] starts and stops it all.
 //!
@@ -11,7 +11,11 @@ pub mod exchange;
 pub mod proxy;
 
 pub mod recorder;
+
+pub mod pattern;
+pub mod privacy;
 pub mod route;
+pub mod sampling;
 
 pub mod spool;
 pub mod summary;
@@ -23,4 +27,5 @@ pub mod local_api;
 
 pub mod books;
 pub mod config;
+pub mod overhead;
 pub mod run;

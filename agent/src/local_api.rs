@@ -6,7 +6,6 @@ mod performance;
 mod stats;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -84,7 +83,7 @@ async fn flush(State(services): State<LocalServices>, _: Body) -> Result<Json<Va
     let delivered = async {
         // Rows of the proxy threads reach the spool with their next tick.
         for (recorder, recorded) in services.books.recorded() {
-            while recorder.offered.load(Ordering::Acquire) < recorded {
+            while recorder.exchanges_offered() < recorded {
                 tokio::time::sleep(FLUSH_LOOK).await;
             }
         }

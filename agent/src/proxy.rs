@@ -2,10 +2,10 @@
 //! [`Exchange`](crate::exchange::Exchange) for each to a recorder.
 //!
 //! Each thread is a proxy of its own: a single-threaded runtime, a listener on the shared address (`SO_REUSEPORT`), a pool
-//! of upstream connections, a recorder. Threads share nothing but counters, so a request takes no lock.
+//! of upstream connections, a recorder. Threads share nothing but counters, so a request takes no lock. One task drives
+//! both sockets of an exchange, and passes HTTP/1 on as the bytes that it is; HTTP/2 is hyper's.
 //!
-//! Deliberately unknown here: sampling, routes, the spool, configuration's text. HTTP/2, upgrades and unix sockets are not
-//! spoken yet.
+//! Deliberately unknown here: sampling, routes, privacy, the spool, configuration's text.
 
 mod fault;
 mod options;
@@ -14,15 +14,21 @@ mod counters;
 mod listener;
 mod worker;
 
-mod body;
-mod client_io;
-mod connection;
+mod http1;
 mod request_head;
 mod response_head;
-mod service;
-
-mod event_ids;
 mod stamps;
+
+mod client;
+mod connection;
+mod event_ids;
+mod exchanges;
+mod open;
+mod outbox;
+mod relay;
+mod request;
+mod stream;
+mod tunnel;
 mod upstream;
 
 #[cfg(test)]
@@ -42,7 +48,8 @@ use worker::{Orders, Seat};
 
 pub use counters::{Counters, CountersSnapshot};
 pub use fault::Fault;
-pub use options::{ProxyOptions, UpstreamAddress};
+pub use http1::HEADERS_MAX;
+pub use options::{Limits, ProxyOptions, Trusted, UpstreamAddress};
 
 /// Starts proxies.
 pub struct Proxy;
@@ -51,6 +58,7 @@ pub struct Proxy;
 pub struct RunningProxy {
     local_addr: SocketAddr,
     orders: watch::Sender<Orders>,
+    limits: watch::Sender<Limits>,
     counters: Arc<Counters>,
     threads: Vec<ProxyThread>,
 }
@@ -84,9 +92,11 @@ impl Proxy {
         let listeners = listener::bind(options.listen, options.threads.get())
             .map_err(|source| StartError::Listen { address: options.listen, source })?;
         let (orders, _) = watch::channel(Orders::Serve);
+        let (limits, _) = watch::channel(options.limits);
         let mut proxy = RunningProxy {
             local_addr: listeners.address,
             orders,
+            limits,
             counters: Arc::new(Counters::default()),
             threads: Vec::with_capacity(options.threads.get()),
         };
@@ -97,6 +107,7 @@ impl Proxy {
                 listener,
                 options: Arc::clone(&options),
                 orders: proxy.orders.subscribe(),
+                limits: proxy.limits.subscribe(),
                 counters: Arc::clone(&proxy.counters),
                 recorder: Box::new(move || recorder(index)),
             };
@@ -111,6 +122,11 @@ impl RunningProxy {
     /// Where it listens: the real port when port 0 was asked for.
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
+    }
+
+    /// The limits that hold, to be read and changed while it runs; connections go on.
+    pub fn limits(&self) -> watch::Sender<Limits> {
+        self.limits.clone()
     }
 
     pub fn counters(&self) -> Arc<Counters> {

@@ -18,15 +18,16 @@ use crate::books::Books;
 use crate::config::Config;
 use crate::host::{self, HostSampler};
 use crate::local_api::{LocalServices, router};
+use crate::privacy::{ClientAddress, Privacy, Salt};
 use crate::proxy::{Proxy, ProxyOptions, RunningProxy};
-use crate::recorder::Recorder;
+use crate::recorder::{Recorder, Recording};
+use crate::route::RouteTable;
+use crate::sampling::SamplingHandle;
 use crate::shipper::Shipper;
 use crate::spool::{Spool, SpoolOptions};
 use crate::summary::LastMinutes;
 
-/// A stop waits this long for requests under way, then cuts them.
-const DRAIN: Duration = Duration::from_secs(3);
-/// Then this long for the last rows to be delivered; what is not stays in the spool.
+/// After the proxy has drained, a stop waits this long for the last rows to be delivered; what is not stays in the spool.
 const LAST_DELIVERY: Duration = Duration::from_millis(1_000);
 const BACKLOG: u32 = 256;
 /// Bodies of the own API that are read at one moment.
@@ -54,6 +55,7 @@ struct Agent {
     tasks: JoinSet<()>,
     stop_delivery: CancellationToken,
     stop_rest: CancellationToken,
+    drain_timeout: Duration,
 }
 
 impl Agent {
@@ -71,7 +73,8 @@ impl Agent {
         };
         let spool =
             Spool::open(options, Arc::clone(&books), Arc::clone(&last_minutes)).context("cannot open the spool")?;
-        let proxy = start_proxy(config, &spool, &books)?;
+        let recording = recording(config, &spool, &books)?;
+        let proxy = start_proxy(config, recording)?;
         let defaults =
             Defaults { source: Some(resource.service), version: resource.version, environment: resource.environment };
         let config = config.clone();
@@ -97,7 +100,7 @@ impl Agent {
             let (spool_, books_, stop) = (spool.clone(), Arc::clone(&books), stop_rest.clone());
             tasks.spawn(async move { host::run(sampler, config.host_interval, spool_, &books_, stop).await });
             announce(&proxy, api, producer, started);
-            Ok(Self { proxy, spool, books, tasks, stop_delivery, stop_rest })
+            Ok(Self { proxy, spool, books, tasks, stop_delivery, stop_rest, drain_timeout: config.drain_timeout })
         })
     }
 
@@ -110,7 +113,7 @@ impl Agent {
 
     /// Requests first, then their rows to disk, then what can be delivered.
     async fn stop(mut self) {
-        let drained = self.proxy.drain(DRAIN).await;
+        let drained = self.proxy.drain(self.drain_timeout).await;
         if drained.connections_forced > 0 {
             tracing::warn!(connections = drained.connections_forced, "connections cut at the deadline");
         }
@@ -142,16 +145,29 @@ fn resource(config: &Config) -> Resource {
     }
 }
 
-fn start_proxy(config: &Config, spool: &Spool, books: &Arc<Books>) -> Result<RunningProxy> {
+/// After the spool, which makes and locks the folder.
+fn recording(config: &Config, spool: &Spool, books: &Arc<Books>) -> Result<Recording> {
+    let salt = match config.privacy.client_address {
+        ClientAddress::Hashed => Salt::of_folder(&config.spool)?,
+        _ => Salt::draw(),
+    };
+    Ok(Recording {
+        spool: spool.clone(),
+        books: Arc::clone(books),
+        routes: Arc::new(RouteTable::new(config.routes.clone())),
+        privacy: Arc::new(Privacy::new(config.privacy.clone(), salt)),
+        sampling: SamplingHandle::new(config.sampling),
+    })
+}
+
+fn start_proxy(config: &Config, recording: Recording) -> Result<RunningProxy> {
     let mut options = ProxyOptions::new(config.listen, config.upstream.clone());
     options.threads = config.threads.unwrap_or(options.threads);
-    options.connections_max = config.connections_max;
-    options.connect_timeout = config.connect_timeout;
-    options.response_timeout = Some(config.response_timeout);
-    options.upstream_idle_timeout = config.upstream_idle;
-    let (spool, books) = (spool.clone(), Arc::clone(books));
-    Proxy::start(options, move |_| Box::new(Recorder::new(spool.clone(), Arc::clone(&books))))
-        .context("cannot start the proxy")
+    options.limits = config.limits;
+    options.trusted = config.trusted.clone();
+    options.allow_connect = config.allow_connect;
+    options.capture = config.privacy.capture();
+    Proxy::start(options, move |_| Box::new(Recorder::new(&recording))).context("cannot start the proxy")
 }
 
 fn start_api(

@@ -40,20 +40,20 @@ use thiserror::Error;
 use tokio::sync::{oneshot, watch};
 
 use crate::books::{Books, reason};
-use crate::summary::LastMinutes;
+use crate::summary::{LastMinutes, Tally};
 use keeper::Keeper;
 pub use row::ChunkKey;
 
 /// How long rows are gathered before they are written, when nobody waits for them.
 pub const GATHER: Duration = Duration::from_millis(100);
-/// Groups waiting for the spool: 128 times at most 512 requests, some 20 MiB.
+/// Groups waiting for the spool: 128 times at most 512 requests, some 40 MiB.
 const QUEUE_MAX: usize = 128;
 /// How long events wait for the disk; then their caller is told, and they may be on it or not.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a stop waits for the spool's thread.
 const CLOSING: Duration = Duration::from_secs(1);
 const CLOSING_LOOK: Duration = Duration::from_millis(1);
-/// Rows of one group commit.
+/// Rows of one group commit, those that are only counted included.
 const COMMIT_ROWS_MAX: usize = 16_384;
 
 #[derive(Clone, Debug)]
@@ -68,8 +68,26 @@ pub struct SpoolOptions {
 /// Rows that may be dropped when the spool cannot take them.
 #[derive(Debug)]
 pub enum SpoolRows {
-    Requests(Vec<RequestRow>),
+    Requests(Requests),
     Host(HostRow),
+}
+
+/// What one recorder gathered. Both parts are summarised; the rows are stored as well.
+#[derive(Debug, Default)]
+pub struct Requests {
+    pub rows: Vec<RequestRow>,
+    pub sampled_out: Vec<Tally>,
+}
+
+impl Requests {
+    /// Room for so many rows; those sampled out take theirs when there are any.
+    pub fn with_capacity(rows: usize) -> Self {
+        Self { rows: Vec::with_capacity(rows), sampled_out: Vec::new() }
+    }
+
+    pub fn exchanges(&self) -> u64 {
+        (self.rows.len() + self.sampled_out.len()) as u64
+    }
 }
 
 /// Chunks of one producer on their way to the aggregator; they stay in the spool until they are acknowledged.
@@ -189,12 +207,13 @@ impl Spool {
 
     /// Hands rows over without waiting; when the queue is full they are dropped and counted.
     pub fn offer(&self, rows: SpoolRows) {
-        let count = match &rows {
-            SpoolRows::Requests(rows) => rows.len() as u64,
-            SpoolRows::Host(_) => 1,
+        let (count, exchanges) = match &rows {
+            SpoolRows::Requests(requests) => (requests.rows.len() as u64, requests.exchanges()),
+            SpoolRows::Host(_) => (1, 0),
         };
         if self.queue.try_send(Command::Rows(rows)).is_err() {
             self.books.dropped(reason::QUEUE_FULL, count);
+            self.books.uncounted(exchanges);
         }
     }
 

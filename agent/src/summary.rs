@@ -1,12 +1,16 @@
 //! Summaries: exact counts and a latency sketch of each route × method × status in each interval.
 //!
-//! The spool summarises the rows of each group commit and writes the summaries with them. They lie in another row of
+//! The spool summarises the exchanges of each group commit, those that sampling leaves out as well, and writes the
+//! summaries with the rows. They lie in another row of
 //! databases than ordinary requests, fsynced a moment before: a crash in between keeps the counts and loses the rows.
 //! Several rows of one interval and key add up.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
+use http::Method;
 use parking_lot::Mutex;
 use ridealong_common::rows::{RequestRow, SummaryRow};
 use ridealong_common::sketch::Sketch;
@@ -18,30 +22,70 @@ const INTERVAL_US: i64 = INTERVAL.as_micros() as i64;
 /// Intervals kept in memory for `/performance`: five minutes and the one that is running.
 const INTERVALS_KEPT: usize = 31;
 
-/// One row for each interval, route, method and status among the requests.
-pub fn summarised(rows: &[RequestRow]) -> Vec<SummaryRow> {
-    let mut summaries: BTreeMap<(i64, &str, &str, Option<u16>), SummaryRow> = BTreeMap::new();
-    for row in rows {
-        let start = row.timestamp.micros().div_euclid(INTERVAL_US) * INTERVAL_US;
-        let key = (start, row.route.as_str(), row.method.as_str(), row.status);
-        let summary = summaries.entry(key).or_insert_with(|| empty(start, row));
+/// What the summaries want of one exchange.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tally {
+    pub timestamp: Timestamp,
+    pub route: Arc<str>,
+    pub method: Cow<'static, str>,
+    pub status: Option<u16>,
+    pub is_error: bool,
+    pub duration_us: u64,
+    pub request_bytes: u64,
+    pub response_bytes: u64,
+}
+
+impl Tally {
+    pub fn of(row: &RequestRow) -> Self {
+        Self {
+            timestamp: row.timestamp,
+            route: Arc::clone(&row.route),
+            method: row.method.clone(),
+            status: row.status,
+            is_error: row.is_error(),
+            duration_us: row.duration_us,
+            request_bytes: row.request_bytes,
+            response_bytes: row.response_bytes,
+        }
+    }
+}
+
+/// A method's name; those of HTTP itself are not allocated.
+pub fn method_of(method: &Method) -> Cow<'static, str> {
+    const KNOWN: [&str; 9] = ["GET", "POST", "PUT", "DELETE", "HEAD", "PATCH", "OPTIONS", "CONNECT", "TRACE"];
+    match KNOWN.iter().find(|known| **known == method.as_str()) {
+        Some(known) => Cow::Borrowed(known),
+        None => Cow::Owned(method.as_str().to_owned()),
+    }
+}
+
+/// Interval, route, method, status.
+type Key = (i64, Arc<str>, Cow<'static, str>, Option<u16>);
+
+/// One row for each interval, route, method and status among the exchanges.
+pub fn summarised(tallies: impl Iterator<Item = Tally>) -> Vec<SummaryRow> {
+    let mut summaries: BTreeMap<Key, SummaryRow> = BTreeMap::new();
+    for tally in tallies {
+        let start = tally.timestamp.micros().div_euclid(INTERVAL_US) * INTERVAL_US;
+        let key = (start, Arc::clone(&tally.route), tally.method.clone(), tally.status);
+        let summary = summaries.entry(key).or_insert_with(|| empty(start, &tally));
         summary.count += 1;
-        summary.error_count += u64::from(row.is_error());
-        summary.duration_sum_us += row.duration_us;
-        summary.duration_max_us = summary.duration_max_us.max(row.duration_us);
-        summary.duration_sketch.add(row.duration_us);
-        summary.request_bytes += row.request_bytes;
-        summary.response_bytes += row.response_bytes;
+        summary.error_count += u64::from(tally.is_error);
+        summary.duration_sum_us += tally.duration_us;
+        summary.duration_max_us = summary.duration_max_us.max(tally.duration_us);
+        summary.duration_sketch.add(tally.duration_us);
+        summary.request_bytes += tally.request_bytes;
+        summary.response_bytes += tally.response_bytes;
     }
     summaries.into_values().collect()
 }
 
-fn empty(start: i64, row: &RequestRow) -> SummaryRow {
+fn empty(start: i64, tally: &Tally) -> SummaryRow {
     SummaryRow {
         timestamp: Timestamp(start),
-        route: row.route.clone(),
-        method: row.method.clone(),
-        status: row.status,
+        route: Arc::clone(&tally.route),
+        method: tally.method.clone(),
+        status: tally.status,
         count: 0,
         error_count: 0,
         duration_sum_us: 0,
@@ -76,7 +120,7 @@ impl LastMinutes {
             if intervals.get(at).is_none_or(|(other, _)| *other != start) {
                 intervals.insert(at, (start, BTreeMap::new()));
             }
-            let totals = intervals[at].1.entry(summary.route.clone()).or_default();
+            let totals = intervals[at].1.entry(summary.route.to_string()).or_default();
             totals.count += summary.count;
             totals.errors += summary.error_count;
             totals.duration_max_us = totals.duration_max_us.max(summary.duration_max_us);

@@ -90,6 +90,8 @@ pub enum ColumnFault {
     Index { row: usize },
     #[error("row {row} is a time outside the years 1 to 9999")]
     Time { row: usize },
+    #[error("row {row} is neither 0 nor 1")]
+    Boolean { row: usize },
     #[error("row {row} is not a finite number")]
     NotFinite { row: usize },
     #[error("row {row} is no latency sketch")]
@@ -166,7 +168,7 @@ impl Values {
         let kind_matches = match self {
             Values::Text(_) | Values::Dictionary { .. } => kind == ColumnKind::Text,
             Values::Integer(_) | Values::Integers(_) | Values::Deltas(_) | Values::OptionalIntegers(_) => {
-                matches!(kind, ColumnKind::Integer | ColumnKind::Time)
+                matches!(kind, ColumnKind::Integer | ColumnKind::Time | ColumnKind::Boolean)
             }
             Values::Floats(_) | Values::OptionalFloats(_) => kind == ColumnKind::Float,
             Values::Ids { .. } => kind == ColumnKind::Id,
@@ -198,27 +200,33 @@ impl Values {
                 .map_or(Ok(()), |row| Err(ColumnFault::NotFinite { row })),
             Values::Blobs(values) => first_row(values, |bytes| Sketch::decode(bytes).is_err())
                 .map_or(Ok(()), |row| Err(ColumnFault::Sketch { row })),
-            _ if kind == ColumnKind::Time => self.check_times(),
+            _ if kind == ColumnKind::Time => {
+                let outside = |value| crate::time::Timestamp(value).checked().is_none();
+                self.first_integer(outside).map_or(Ok(()), |row| Err(ColumnFault::Time { row }))
+            }
+            _ if kind == ColumnKind::Boolean => {
+                let neither = |value| ![0, 1].contains(&value);
+                self.first_integer(neither).map_or(Ok(()), |row| Err(ColumnFault::Boolean { row }))
+            }
             _ => Ok(()),
         }
     }
 
-    fn check_times(&self) -> Result<(), ColumnFault> {
-        let outside = |value: i64| crate::time::Timestamp(value).checked().is_none();
-        let row = match self {
-            Values::Integer(value) => outside(*value).then_some(0),
-            Values::Integers(values) => values.iter().position(|value| outside(*value)),
+    /// The first row whose integer is such.
+    fn first_integer(&self, holds: impl Fn(i64) -> bool) -> Option<usize> {
+        match self {
+            Values::Integer(value) => holds(*value).then_some(0),
+            Values::Integers(values) => values.iter().position(|value| holds(*value)),
             Values::Deltas(values) => {
-                let mut time = 0i64;
+                let mut sum = 0i64;
                 values.iter().position(|delta| {
-                    time = time.wrapping_add(*delta);
-                    outside(time)
+                    sum = sum.wrapping_add(*delta);
+                    holds(sum)
                 })
             }
-            Values::OptionalIntegers(values) => values.iter().position(|value| value.is_some_and(outside)),
+            Values::OptionalIntegers(values) => values.iter().position(|value| value.is_some_and(&holds)),
             _ => None,
-        };
-        row.map_or(Ok(()), |row| Err(ColumnFault::Time { row }))
+        }
     }
 
     /// The lengths that must equal the number of rows; a constant has none.

@@ -48,7 +48,7 @@ impl FromStr for ProducerId {
 }
 
 /// One event or request, wherever it is stored.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct EventId(u128);
 
 impl EventId {

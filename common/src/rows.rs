@@ -1,5 +1,8 @@
 //! Typed rows, as the agent and the JSON doors make them, and their blocks.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use crate::block::Block;
 use crate::event::TrackedEvent;
 use crate::ids::EventId;
@@ -16,14 +19,17 @@ pub struct Resource {
     pub host: String,
 }
 
-/// One proxied HTTP exchange.
-#[derive(Clone, Debug, PartialEq)]
+/// One proxied HTTP exchange. Texts that many rows share are shared.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct RequestRow {
     pub event_id: EventId,
     pub timestamp: Timestamp,
-    pub method: String,
-    pub route: String,
+    pub method: Cow<'static, str>,
+    pub route: Arc<str>,
+    /// Without what the agent's settings redact.
     pub path: String,
+    /// The parameters that may be kept, as they were sent.
+    pub query: Option<String>,
     /// The status sent to the client; none when the client got no head.
     pub status: Option<u16>,
     pub protocol: &'static str,
@@ -31,19 +37,40 @@ pub struct RequestRow {
     pub duration_us: u64,
     /// First byte of the request to the response's head.
     pub ttfb_us: Option<u64>,
+    /// First byte of the request to its last byte read.
+    pub request_complete_us: Option<u64>,
+    /// First byte of the request to a connection to the service at hand.
+    pub upstream_connected_us: Option<u64>,
+    /// First byte of the request to the response's last byte read from the service.
+    pub response_complete_us: Option<u64>,
     pub request_bytes: u64,
     pub response_bytes: u64,
     pub error: Option<&'static str>,
+    pub grpc_status: Option<u16>,
     /// The caller's own, when it sent one.
     pub request_id: Option<String>,
     pub trace_id: Option<String>,
+    /// Truncated, hashed or whole, as the agent's settings say.
+    pub client_address: Option<Arc<str>>,
+    pub user_agent: Option<String>,
+    /// Other request headers that may be kept: a JSON object of texts by lower-case name.
+    pub headers: Option<String>,
+    /// The client's `DNT`.
+    pub dnt: Option<bool>,
+    /// The client's `Sec-GPC`.
+    pub sec_gpc: Option<bool>,
+    /// How many exchanges the row stands for.
     pub sample_weight: f64,
 }
 
 impl RequestRow {
     /// A server error or an exchange that broke: what `error_count` counts.
     pub fn is_error(&self) -> bool {
-        self.error.is_some() || self.status.is_some_and(|status| status >= 500)
+        Self::counts_as_error(self.status, self.error)
+    }
+
+    pub fn counts_as_error(status: Option<u16>, error: Option<&str>) -> bool {
+        error.is_some() || status.is_some_and(|status| status >= 500)
     }
 
     pub fn block(rows: &[Self], resource: &Resource) -> Block {
@@ -54,8 +81,8 @@ impl RequestRow {
             .constant(requests::VERSION, resource.version.as_deref())
             .constant(requests::ENVIRONMENT, resource.environment.as_deref())
             .constant(requests::HOST, Some(&resource.host))
-            .texts(requests::METHOD, rows.iter().map(|row| Some(row.method.as_str())))
-            .texts(requests::ROUTE, rows.iter().map(|row| Some(row.route.as_str())))
+            .texts(requests::METHOD, rows.iter().map(|row| Some(&*row.method)))
+            .texts(requests::ROUTE, rows.iter().map(|row| Some(&*row.route)))
             .texts(requests::PATH, rows.iter().map(|row| Some(row.path.as_str())))
             .optional_integers(requests::STATUS, rows.iter().map(|row| row.status.map(i64::from)))
             .texts(requests::PROTOCOL, rows.iter().map(|row| Some(row.protocol)))
@@ -67,6 +94,25 @@ impl RequestRow {
             .texts(requests::REQUEST_ID, rows.iter().map(|row| row.request_id.as_deref()))
             .texts(requests::TRACE_ID, rows.iter().map(|row| row.trace_id.as_deref()))
             .floats(requests::SAMPLE_WEIGHT, rows.iter().map(|row| row.sample_weight))
+            .optional_integers(
+                requests::REQUEST_COMPLETE_US,
+                rows.iter().map(|row| row.request_complete_us.map(signed)),
+            )
+            .optional_integers(
+                requests::UPSTREAM_CONNECTED_US,
+                rows.iter().map(|row| row.upstream_connected_us.map(signed)),
+            )
+            .optional_integers(
+                requests::RESPONSE_COMPLETE_US,
+                rows.iter().map(|row| row.response_complete_us.map(signed)),
+            )
+            .optional_integers(requests::GRPC_STATUS, rows.iter().map(|row| row.grpc_status.map(i64::from)))
+            .texts(requests::QUERY, rows.iter().map(|row| row.query.as_deref()))
+            .texts(requests::CLIENT_ADDRESS, rows.iter().map(|row| row.client_address.as_deref()))
+            .texts(requests::USER_AGENT, rows.iter().map(|row| row.user_agent.as_deref()))
+            .texts(requests::HEADERS, rows.iter().map(|row| row.headers.as_deref()))
+            .optional_booleans(requests::DNT, rows.iter().map(|row| row.dnt))
+            .optional_booleans(requests::SEC_GPC, rows.iter().map(|row| row.sec_gpc))
     }
 }
 
@@ -118,8 +164,8 @@ impl HostRow {
 pub struct SummaryRow {
     /// The interval's start.
     pub timestamp: Timestamp,
-    pub route: String,
-    pub method: String,
+    pub route: Arc<str>,
+    pub method: Cow<'static, str>,
     pub status: Option<u16>,
     pub count: u64,
     pub error_count: u64,
@@ -138,8 +184,8 @@ impl SummaryRow {
             .constant(request_summaries::VERSION, resource.version.as_deref())
             .constant(request_summaries::ENVIRONMENT, resource.environment.as_deref())
             .constant(request_summaries::HOST, Some(&resource.host))
-            .texts(request_summaries::ROUTE, rows.iter().map(|row| Some(row.route.as_str())))
-            .texts(request_summaries::METHOD, rows.iter().map(|row| Some(row.method.as_str())))
+            .texts(request_summaries::ROUTE, rows.iter().map(|row| Some(&*row.route)))
+            .texts(request_summaries::METHOD, rows.iter().map(|row| Some(&*row.method)))
             .optional_integers(request_summaries::STATUS, rows.iter().map(|row| row.status.map(i64::from)))
             .integers(request_summaries::COUNT, rows.iter().map(|row| signed(row.count)))
             .integers(request_summaries::ERROR_COUNT, rows.iter().map(|row| signed(row.error_count)))

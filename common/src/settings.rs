@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-pub use value::{ByteSize, FromSetting};
+pub use value::{ByteSize, FromSetting, List};
 
 /// One setting. `key` is the TOML key and the flag; the environment variable is the program's prefix and the key in
 /// capitals with underscores.

@@ -60,6 +60,8 @@ pub enum ColumnKind {
     Time,
     Text,
     Integer,
+    /// In a block an integer, 0 or 1: a program that does not know the column can still skip it.
+    Boolean,
     Float,
     /// A serialised [`crate::sketch::Sketch`].
     Sketch,
@@ -116,6 +118,16 @@ columns! { requests:
     18 REQUEST_ID "request_id" Text optional;
     19 TRACE_ID "trace_id" Text optional;
     20 SAMPLE_WEIGHT "sample_weight" Float required;
+    21 REQUEST_COMPLETE_US "request_complete_us" Integer optional;
+    22 UPSTREAM_CONNECTED_US "upstream_connected_us" Integer optional;
+    23 RESPONSE_COMPLETE_US "response_complete_us" Integer optional;
+    24 GRPC_STATUS "grpc_status" Integer optional;
+    25 QUERY "query" Text optional;
+    26 CLIENT_ADDRESS "client_address" Text optional;
+    27 USER_AGENT "user_agent" Text optional;
+    28 HEADERS "headers" Text optional;
+    29 DNT "dnt" Boolean optional;
+    30 SEC_GPC "sec_gpc" Boolean optional;
 }
 
 columns! { events:

@@ -6,9 +6,10 @@ use ridealong_edge::prometheus::Text;
 use serde_json::{Value, json};
 
 use super::LocalServices;
+use crate::books::Exchanges;
 
 pub(super) async fn stats(State(services): State<LocalServices>) -> Json<Value> {
-    let books = services.books.snapshot();
+    let (books, exchanges) = (services.books.snapshot(), services.books.exchanges());
     let proxy = services.proxy.snapshot();
     Json(json!({
         "uptimeSeconds": services.started.elapsed().as_secs(),
@@ -18,6 +19,12 @@ pub(super) async fn stats(State(services): State<LocalServices>) -> Json<Value> 
         "acknowledged": books.acknowledged,
         "pending": books.pending,
         "dropped": books.dropped,
+        "exchanges": {
+            "count": exchanges.count,
+            "errors": exchanges.errors,
+            "sampledOut": exchanges.sampled_out,
+            "uncounted": exchanges.uncounted,
+        },
         "spool": services.spool.status(),
         "delivery": *services.shipper.lock(),
         "proxy": {
@@ -52,5 +59,17 @@ pub(super) async fn metrics(State(services): State<LocalServices>) -> Text {
         proxy.connections_accepted,
     );
     text.single("ridealong_agent_heads_refused_total", "counter", "Heads that did not parse.", proxy.heads_refused);
+    exchange_metrics(&mut text, &services.books.exchanges());
     text
+}
+
+fn exchange_metrics(text: &mut Text, exchanges: &Exchanges) {
+    let mut counter = |name, help, value| text.single(name, "counter", help, value);
+    counter("ridealong_proxy_requests_total", "Requests proxied.", exchanges.count);
+    counter("ridealong_proxy_errors_total", "Of them those answered 5xx or broken off.", exchanges.errors);
+    counter("ridealong_proxy_sampled_out_total", "Requests counted, but not made rows.", exchanges.sampled_out);
+    counter("ridealong_proxy_uncounted_total", "Requests missing in the summaries.", exchanges.uncounted);
+    let buckets = exchanges.overhead.cumulative();
+    let help = "Time that the proxy itself added to a request.";
+    text.histogram("ridealong_proxy_overhead_seconds", help, &buckets, exchanges.overhead.sum_us as f64 / 1e6);
 }

@@ -1,55 +1,62 @@
-//! A request's head on its way to the service: what must not pass is refused or taken out, what the service may want to
-//! know is put in.
+//! A request's head on its way to the service: what must not pass is refused or left out, what the service may want to
+//! know is put in, everything else goes through byte by byte.
 
-use http::header::{CONNECTION, EXPECT, HOST, TE, TRANSFER_ENCODING, UPGRADE};
-use http::header::{CONTENT_LENGTH, TRAILER};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, request};
+use std::net::IpAddr;
+
+use http::Method;
 
 use super::fault::Fault;
-
-pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+use super::http1::{Field, RequestHead, RequestTarget, Version, is_valid_host, members};
+use super::options::Trusted;
 
 const REQUEST_ID_CHARACTERS_MAX: usize = 128;
 /// `00-`, 32 hex digits of trace, `-`, 16 of parent, `-`, 2 of flags.
 const TRACEPARENT_CHARACTERS: usize = 55;
 
-/// The host that is asked for, and the target in the form that a service gets: a path. `None` is HTTP/1.0 without a host.
-pub(super) fn check_target(head: &mut request::Parts) -> Result<Option<HeaderValue>, Fault> {
-    let mut hosts = head.headers.get_all(HOST).iter();
+/// Who is on the other end of a client's connection.
+#[derive(Clone, Debug)]
+pub(super) struct Peer {
+    pub(super) address: IpAddr,
+    /// As it is appended to `X-Forwarded-For`.
+    pub(super) text: String,
+    /// Whether what it says of its own clients is believed.
+    pub(super) is_trusted: bool,
+}
+
+impl Peer {
+    pub(super) fn new(address: IpAddr, trusted: &Trusted) -> Self {
+        let address = address.to_canonical();
+        Self { address, text: address.to_string(), is_trusted: trusted.contains(address) }
+    }
+}
+
+/// The host that is asked for. `None` is HTTP/1.0 without one.
+pub(super) fn host<'b>(head: &RequestHead<'b>) -> Result<Option<&'b str>, Fault> {
+    let mut hosts = head.fields.values(Field::Host);
     let host = match (hosts.next(), hosts.next()) {
-        (Some(host), None) if is_valid_host(host.as_bytes()) => Some(host.clone()),
-        (None, None) if head.version == Version::HTTP_10 => None,
+        (Some(host), None) if is_valid_host(host) => std::str::from_utf8(host).ok(),
+        (None, None) if head.version == Version::Http10 => None,
         _ => return Err(Fault::BadHost),
     };
-    if head.method == Method::CONNECT {
-        return Err(Fault::ConnectUnsupported);
+    match head.target {
+        RequestTarget::Path(_) => Ok(host),
+        // Its host counts, whatever `Host` says (RFC 9112, 3.2.2).
+        RequestTarget::Absolute { authority, .. } | RequestTarget::Authority(authority) => {
+            Some(authority).filter(|authority| is_valid_host(authority.as_bytes())).map(Some).ok_or(Fault::BadHost)
+        }
     }
-    let Some(authority) = head.uri.authority() else { return Ok(host) };
-    // The whole URL was sent, as to a forward proxy: its host counts, whatever `Host` says (RFC 9112, 3.2.2).
-    let host = HeaderValue::from_str(authority.as_str()).ok().filter(|host| is_valid_host(host.as_bytes()));
-    let host = host.ok_or(Fault::BadHost)?;
-    head.uri = head.uri.path_and_query().cloned().map_or_else(|| Uri::from_static("/"), Uri::from);
-    head.headers.insert(HOST, host.clone());
-    Ok(Some(host))
 }
 
 /// The caller's own request id, if it is one and may be passed on: 1 to 128 of `A-Za-z0-9._~-`.
-pub(super) fn callers_request_id(headers: &HeaderMap) -> Option<&HeaderValue> {
-    let id = only(headers, &X_REQUEST_ID)?;
-    let length_fits = (1..=REQUEST_ID_CHARACTERS_MAX).contains(&id.len());
+pub(super) fn callers_request_id(id: Option<&[u8]>) -> Option<&str> {
+    let id = id.filter(|id| (1..=REQUEST_ID_CHARACTERS_MAX).contains(&id.len()))?;
     let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"._~-".contains(byte);
-    (length_fits && id.as_bytes().iter().all(is_plain)).then_some(id)
+    id.iter().all(is_plain).then(|| std::str::from_utf8(id).ok()).flatten()
 }
 
 /// The trace id of a valid `traceparent` (W3C Trace Context): any version but ff, lower-case hex, neither id all zero.
-pub(super) fn trace_id(headers: &HeaderMap) -> Option<&str> {
-    let text = only(headers, &TRACEPARENT)?.to_str().ok()?;
+pub(super) fn trace_id(traceparent: Option<&[u8]>) -> Option<&str> {
+    let text = std::str::from_utf8(traceparent?).ok()?;
     let (known, later) = text.split_at_checked(TRACEPARENT_CHARACTERS)?;
     let mut fields = known.split('-');
     let (version, trace, parent, flags) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
@@ -68,94 +75,153 @@ pub(super) fn trace_id(headers: &HeaderMap) -> Option<&str> {
     is_valid.then_some(trace)
 }
 
-/// Makes a checked head the service's: without what concerned only the client's connection, with what we know of it.
-pub(super) fn forward(head: &mut request::Parts, peer_ip: &HeaderValue, host: &HeaderValue, request_id: &HeaderValue) {
-    let accepts_trailers = accepts_trailers(&head.headers);
-    strip_hop_by_hop(&mut head.headers);
-    // hyper has answered it for us, or will as soon as the body is wanted.
-    head.headers.remove(EXPECT);
-    if accepts_trailers {
-        head.headers.insert(TE, HeaderValue::from_static("trailers"));
-        head.headers.insert(CONNECTION, HeaderValue::from_static("te"));
+/// Whom the request came from: the last address in `X-Forwarded-For` that no trusted proxy added, or the peer.
+pub(super) fn client(forwarded_for: impl DoubleEndedIterator<Item = IpAddr>, peer: &Peer, trusted: &Trusted) -> IpAddr {
+    if !peer.is_trusted {
+        return peer.address;
     }
-    head.version = Version::HTTP_11;
-    head.headers.entry(HOST).or_insert_with(|| host.clone());
-    head.headers.entry(X_FORWARDED_PROTO).or_insert(HeaderValue::from_static("http"));
-    head.headers.entry(X_FORWARDED_HOST).or_insert_with(|| host.clone());
-    append_forwarded_for(&mut head.headers, peer_ip);
-    head.headers.insert(X_REQUEST_ID, request_id.clone());
-}
-
-/// Removes what concerns one connection only: every name in every `Connection` line, and the names that were always so.
-/// What frames the message stays, whatever `Connection` says of it: hyper reads and rewrites that.
-pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    if headers.contains_key(CONNECTION) {
-        for name in named_by_connection(headers) {
-            headers.remove(name);
+    let mut client = peer.address;
+    for address in forwarded_for.rev() {
+        client = address;
+        if !trusted.contains(address) {
+            break;
         }
-        headers.remove(CONNECTION);
     }
-    for name in [KEEP_ALIVE, PROXY_CONNECTION, TE, UPGRADE] {
-        headers.remove(name);
+    client
+}
+
+/// The addresses in `X-Forwarded-For`, oldest first, from the last that is none on.
+pub(super) fn forwarded_for<'b>(values: impl Iterator<Item = &'b [u8]>) -> Vec<IpAddr> {
+    let mut addresses = Vec::new();
+    for member in values.flat_map(members) {
+        match std::str::from_utf8(member).ok().and_then(|text| text.parse::<IpAddr>().ok()) {
+            Some(address) => addresses.push(address.to_canonical()),
+            None => addresses.clear(),
+        }
+    }
+    addresses
+}
+
+/// What the service is told beside what the client says.
+pub(super) struct Told<'a> {
+    pub(super) peer: &'a Peer,
+    pub(super) host: &'a str,
+    /// Writes the request's id.
+    pub(super) request_id: &'a dyn Fn(&mut Vec<u8>),
+    /// The protocols to switch to, if that is passed on.
+    pub(super) upgrade: Option<&'a [u8]>,
+}
+
+/// Writes a checked head as the service gets it.
+pub(super) fn forward(head: &RequestHead<'_>, told: &Told<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(head.method.as_str().as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(path_of(head).as_bytes());
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    let mut has_host = false;
+    for (field, name, value) in head.fields.iter() {
+        match field {
+            Field::Host => {
+                has_host = true;
+                put(out, name, told.host.as_bytes());
+            }
+            _ if passes(head, field, name) => put(out, name, value),
+            _ => {}
+        }
+    }
+    if !has_host {
+        put(out, "Host", told.host.as_bytes());
+    }
+    put_forwarded(head, told, out);
+    out.extend_from_slice(b"X-Request-ID: ");
+    (told.request_id)(out);
+    out.extend_from_slice(b"\r\n");
+    put_connection(head, told, out);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn path_of<'b>(head: &RequestHead<'b>) -> std::borrow::Cow<'b, str> {
+    match head.target {
+        RequestTarget::Path(path) | RequestTarget::Authority(path) => path.into(),
+        RequestTarget::Absolute { path: "", .. } if head.method == Method::OPTIONS => "*".into(),
+        RequestTarget::Absolute { path, .. } if path.starts_with('/') => path.into(),
+        RequestTarget::Absolute { path, .. } => format!("/{path}").into(),
     }
 }
 
-fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
-    let lines = headers.get_all(CONNECTION).iter();
-    let names = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
-    let names = names.map(<[u8]>::trim_ascii).filter(|name| {
-        // The usual ones name no header that we would not remove anyway: spare them the parsing.
-        !name.eq_ignore_ascii_case(b"close") && !name.eq_ignore_ascii_case(b"keep-alive")
-    });
-    let names = names.filter_map(|name| HeaderName::from_bytes(name).ok());
-    names.filter(|name| ![HOST, CONTENT_LENGTH, TRANSFER_ENCODING, TRAILER].contains(name)).collect()
-}
-
-fn accepts_trailers(headers: &HeaderMap) -> bool {
-    let mut codings = headers.get_all(TE).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
-    codings.any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
-}
-
-/// One line, since many services read only one.
-fn append_forwarded_for(headers: &mut HeaderMap, peer_ip: &HeaderValue) {
-    let mut lines = headers.get_all(X_FORWARDED_FOR).iter().peekable();
-    if lines.peek().is_none() {
-        headers.insert(X_FORWARDED_FOR, peer_ip.clone());
-        return;
+/// Whether a line goes through as it is.
+fn passes(head: &RequestHead<'_>, field: Field, name: &str) -> bool {
+    match field {
+        Field::Connection
+        | Field::KeepAlive
+        | Field::ProxyConnection
+        | Field::Http2Settings
+        | Field::Te
+        | Field::Upgrade
+        | Field::Alias
+        // Written anew.
+        | Field::XForwardedFor
+        | Field::XForwardedHost
+        | Field::XForwardedProto
+        | Field::XRequestId => false,
+        // HTTP/1.0 has no 100 (RFC 9110, 10.1.1).
+        Field::Expect => head.version == Version::Http11,
+        // What frames the message stays, whatever `Connection` says of it.
+        Field::ContentLength | Field::TransferEncoding | Field::Trailer => true,
+        _ => !is_named(head, name),
     }
-    let mut joined = Vec::new();
-    for line in lines {
-        joined.extend_from_slice(line.as_bytes());
-        joined.extend_from_slice(b", ");
-    }
-    joined.extend_from_slice(peer_ip.as_bytes());
-    let joined = HeaderValue::try_from(joined).expect("valid values joined by a comma are a valid value");
-    headers.insert(X_FORWARDED_FOR, joined);
 }
 
-fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
-    let mut lines = headers.get_all(name).iter();
-    lines.next().filter(|_| lines.next().is_none())
+/// Whether `Connection` lists the name.
+fn is_named(head: &RequestHead<'_>, name: &str) -> bool {
+    head.connection_names.iter().any(|named| named.eq_ignore_ascii_case(name.as_bytes()))
 }
 
-/// `uri-host [":" port]` (RFC 3986), not empty: an HTTP URL always has a host.
-fn is_valid_host(host: &[u8]) -> bool {
-    let (name_is_valid, rest) = if host.first() == Some(&b'[') {
-        let end = host.iter().position(|byte| *byte == b']').unwrap_or(0);
-        let is_address = host[..end].iter().skip(1).all(|byte| byte.is_ascii_hexdigit() || b":.".contains(byte));
-        (end > 2 && is_address, host.get(end + 1..).unwrap_or_default())
-    } else {
-        let end = host.iter().position(|byte| *byte == b':').unwrap_or(host.len());
-        (end > 0 && host[..end].iter().all(is_host_byte), &host[end..])
+/// One line of addresses, since many services read only one.
+fn put_forwarded(head: &RequestHead<'_>, told: &Told<'_>, out: &mut Vec<u8>) {
+    let believed = |field: Field, name: &'static str| {
+        let values = head.fields.values(field);
+        values.filter(move |_| told.peer.is_trusted && !is_named(head, name))
     };
-    let port_is_valid = match rest {
-        [] => true,
-        [b':', digits @ ..] => digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit),
-        _ => false,
-    };
-    name_is_valid && port_is_valid
+    out.extend_from_slice(b"X-Forwarded-For: ");
+    for value in believed(Field::XForwardedFor, "x-forwarded-for").filter(|value| !value.is_empty()) {
+        out.extend_from_slice(value);
+        out.extend_from_slice(b", ");
+    }
+    out.extend_from_slice(told.peer.text.as_bytes());
+    out.extend_from_slice(b"\r\n");
+    let scheme = believed(Field::XForwardedProto, "x-forwarded-proto").next().unwrap_or(b"http");
+    put(out, "X-Forwarded-Proto", scheme);
+    let host = believed(Field::XForwardedHost, "x-forwarded-host").next().unwrap_or(told.host.as_bytes());
+    put(out, "X-Forwarded-Host", host);
 }
 
-fn is_host_byte(byte: &u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(byte)
+fn put_connection(head: &RequestHead<'_>, told: &Told<'_>, out: &mut Vec<u8>) {
+    match (head.accepts_trailers, told.upgrade) {
+        (true, None) => out.extend_from_slice(b"TE: trailers\r\nConnection: te\r\n"),
+        (true, Some(_)) => out.extend_from_slice(b"TE: trailers\r\nConnection: te, Upgrade\r\n"),
+        (false, Some(_)) => out.extend_from_slice(b"Connection: Upgrade\r\n"),
+        (false, None) => {}
+    }
+    if let Some(protocols) = told.upgrade {
+        put(out, "Upgrade", protocols);
+    }
+}
+
+/// The protocols that the client wants to switch to and may: HTTP/2 would get past every check here.
+pub(super) fn upgrade(head: &RequestHead<'_>) -> Option<Vec<u8>> {
+    if !head.wants_upgrade || !head.body.is_done() {
+        return None;
+    }
+    let protocols = head.fields.values(Field::Upgrade).flat_map(members);
+    let passed: Vec<&[u8]> =
+        protocols.filter(|name| !name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case(b"h2"))).collect();
+    (!passed.is_empty()).then(|| passed.join(&b", "[..]))
+}
+
+pub(super) fn put(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
 }

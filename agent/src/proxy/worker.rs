@@ -16,11 +16,11 @@ use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Interval, MissedTickBehavior};
 
-use super::connection::{self, Connection, Order};
+use super::connection::{Connection, Order};
 use super::counters::{Counters, count};
 use super::event_ids::EventIds;
-use super::options::ProxyOptions;
-use super::stamps::Stamps;
+use super::exchanges;
+use super::options::{Limits, ProxyOptions};
 use super::upstream::Upstream;
 use crate::exchange::Record;
 
@@ -31,6 +31,13 @@ const ACCEPT_ERROR_PAUSE: Duration = Duration::from_millis(100);
 const ACCEPT_ERROR_LOG_INTERVAL: Duration = Duration::from_secs(10);
 /// Connections that were told to close need one turn each; this is for a scheduler that gives none.
 const FORCED_CLOSE_WAIT: Duration = Duration::from_secs(1);
+/// What one read may bring. One such buffer serves all connections of a thread.
+const SCRATCH_BYTES: usize = 64 * 1024;
+/// Buffers for heads, kept for the next request.
+const BUFFERS_MAX: usize = 64;
+const BUFFER_BYTES: usize = 2 * 1024;
+/// What grew larger is given back to the allocator.
+const BUFFER_BYTES_KEPT_MAX: usize = 32 * 1024;
 /// Threads for resolving the service's name, the only thing here that blocks.
 const BLOCKING_THREADS_MAX: usize = 2;
 
@@ -45,6 +52,7 @@ pub(super) struct Seat {
     pub(super) listener: StdListener,
     pub(super) options: Arc<ProxyOptions>,
     pub(super) orders: watch::Receiver<Orders>,
+    pub(super) limits: watch::Receiver<Limits>,
     pub(super) counters: Arc<Counters>,
     pub(super) recorder: Box<dyn FnOnce() -> Box<dyn Record> + Send>,
 }
@@ -55,14 +63,21 @@ pub(super) struct Worker {
     pub(super) counters: Arc<Counters>,
     pub(super) recorder: Box<dyn Record>,
     pub(super) upstream: Upstream,
-    pub(super) stamps: Stamps,
+    /// Of the upstream, for requests that name no host.
+    pub(super) authority: String,
     pub(super) event_ids: EventIds,
+    pub(super) limits: RefCell<Limits>,
+    /// Read into by whoever is polled; holds nothing between two polls.
+    pub(super) scratch: RefCell<Box<[u8]>>,
+    /// `Date` of now.
+    pub(super) date: RefCell<[u8; 29]>,
+    buffers: RefCell<Vec<Vec<u8>>>,
+    requests: Cell<usize>,
     /// The last tick: near enough for every timeout, and free to read.
     pub(super) coarse_now: Cell<Instant>,
     wall_clock: Cell<WallClock>,
     connections: RefCell<HashMap<u64, Rc<Connection>>>,
     connection_next: Cell<u64>,
-    connections_max: usize,
     connection_ended: Notify,
 }
 
@@ -75,9 +90,9 @@ pub(super) fn run(seat: Seat, started: SyncSender<io::Result<()>>) {
             return;
         }
     };
-    let worker = Rc::new(Worker::new(seat.options, seat.counters, (seat.recorder)()));
+    let worker = Rc::new(Worker::new(seat.options, *seat.limits.borrow(), seat.counters, (seat.recorder)()));
     let _ = started.send(Ok(()));
-    runtime.block_on(Rc::clone(&worker).work(listener, seat.orders));
+    runtime.block_on(Rc::clone(&worker).work(listener, seat.orders, seat.limits));
     // Dropping the runtime drops whatever is left of its tasks, and each connection records its exchange when dropped.
     drop(runtime);
     worker.recorder.tick();
@@ -96,15 +111,19 @@ fn prepare(listener: StdListener) -> io::Result<(LocalRuntime, TcpListener)> {
 }
 
 impl Worker {
-    fn new(options: Arc<ProxyOptions>, counters: Arc<Counters>, recorder: Box<dyn Record>) -> Self {
+    fn new(options: Arc<ProxyOptions>, limits: Limits, counters: Arc<Counters>, recorder: Box<dyn Record>) -> Self {
         Self {
-            connections_max: options.connections_max.div_ceil(options.threads.get()).max(1),
-            upstream: Upstream::new(&options, Arc::clone(&counters)),
+            upstream: Upstream::new(options.upstream.clone(), Arc::clone(&counters)),
+            authority: options.upstream.authority(),
             options,
             counters,
             recorder,
-            stamps: Stamps::new(),
             event_ids: EventIds::draw(),
+            limits: RefCell::new(limits),
+            scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),
+            date: RefCell::new(date()),
+            buffers: RefCell::new(Vec::new()),
+            requests: Cell::new(0),
             coarse_now: Cell::new(Instant::now()),
             wall_clock: Cell::new(WallClock::read()),
             connections: RefCell::new(HashMap::new()),
@@ -113,7 +132,12 @@ impl Worker {
         }
     }
 
-    async fn work(self: Rc<Self>, listener: TcpListener, mut orders: watch::Receiver<Orders>) {
+    async fn work(
+        self: Rc<Self>,
+        listener: TcpListener,
+        mut orders: watch::Receiver<Orders>,
+        limits: watch::Receiver<Limits>,
+    ) {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut last_error_log = None;
@@ -130,22 +154,48 @@ impl Worker {
                     Ok((stream, peer)) => self.take(stream, peer),
                     Err(error) => self.accept_failed(&error, &mut last_error_log).await,
                 },
-                _ = ticks.tick() => self.tick(),
+                _ = ticks.tick() => {
+                    if limits.has_changed().unwrap_or(false) {
+                        *self.limits.borrow_mut() = *limits.borrow();
+                    }
+                    self.tick();
+                }
             }
         };
-        drop(listener);
+        self.take_waiting(listener);
         self.drain(until, &mut ticks).await;
     }
 
     /// The next connection, when there is room for one.
     async fn accept(&self, listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
-        if self.connections.borrow().len() >= self.connections_max {
+        if self.is_full() {
             count(&self.counters.accept_pauses);
         }
-        while self.connections.borrow().len() >= self.connections_max {
+        while self.is_full() {
             self.connection_ended.notified().await;
         }
         listener.accept().await
+    }
+
+    /// Connections that the kernel has already taken for us: closing the socket would reset them.
+    fn take_waiting(self: &Rc<Self>, listener: TcpListener) {
+        let Ok(listener) = listener.into_std() else { return };
+        while let Ok((stream, peer)) = listener.accept() {
+            if stream.set_nonblocking(true).is_ok()
+                && let Ok(stream) = TcpStream::from_std(stream)
+            {
+                self.take(stream, peer);
+            }
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.connections.borrow().len() >= self.share(self.limits.borrow().connections_max)
+    }
+
+    /// This thread's part of a limit over all.
+    fn share(&self, whole: usize) -> usize {
+        whole.div_ceil(self.options.threads.get()).max(1)
     }
 
     fn take(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr) {
@@ -155,7 +205,7 @@ impl Worker {
         let connection = Rc::new(Connection::new(Rc::clone(self), number, peer));
         self.connections.borrow_mut().insert(number, Rc::clone(&connection));
         // Owned through the table above: a connection is told to end there, and leaves it when it has.
-        tokio::task::spawn_local(connection::serve(connection, stream));
+        tokio::task::spawn_local(exchanges::serve(connection, stream));
     }
 
     async fn accept_failed(&self, error: &io::Error, last_log: &mut Option<Instant>) {
@@ -171,9 +221,11 @@ impl Worker {
         let now = Instant::now();
         self.coarse_now.set(now);
         self.wall_clock.set(WallClock::read());
+        *self.date.borrow_mut() = date();
         self.upstream.close_idle(now);
+        let limits = *self.limits.borrow();
         for connection in self.connections.borrow().values() {
-            connection.check_timeouts(now);
+            connection.check_timeouts(now, &limits);
         }
         self.recorder.tick();
     }
@@ -213,9 +265,46 @@ impl Worker {
         self.connection_ended.notify_one();
     }
 
+    // ----- requests -----
+
+    pub(super) fn is_overloaded(&self) -> bool {
+        self.requests.get() >= self.share(self.limits.borrow().requests_max)
+    }
+
+    pub(super) fn request_began(&self) {
+        self.requests.set(self.requests.get() + 1);
+    }
+
+    pub(super) fn request_ended(&self) {
+        self.requests.set(self.requests.get() - 1);
+    }
+
+    /// An empty buffer for a head.
+    pub(super) fn take_buffer(&self) -> Vec<u8> {
+        self.buffers.borrow_mut().pop().unwrap_or_else(|| Vec::with_capacity(BUFFER_BYTES))
+    }
+
+    pub(super) fn give_buffer(&self, mut buffer: Vec<u8>) {
+        let mut buffers = self.buffers.borrow_mut();
+        if buffers.len() < BUFFERS_MAX && (1..=BUFFER_BYTES_KEPT_MAX).contains(&buffer.capacity()) {
+            buffer.clear();
+            buffers.push(buffer);
+        }
+    }
+
     pub(super) fn wall_clock_us(&self, at: Instant) -> i64 {
         self.wall_clock.get().at_us(at)
     }
+}
+
+/// Now, as in `Date` (RFC 9110, 5.6.7).
+fn date() -> [u8; 29] {
+    let mut text = [b' '; 29];
+    let now = httpdate::fmt_http_date(SystemTime::now());
+    for (to, from) in text.iter_mut().zip(now.bytes()) {
+        *to = from;
+    }
+    text
 }
 
 /// Ties the monotonic clock to the wall's: one reading a tick serves all requests until the next.

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::row::Class;
 use super::{AppendError, SpoolRows};
-use crate::summary::summarised;
+use crate::summary::{Tally, summarised};
 
 /// Rows of one chunk: with some 40 compressed bytes a request, a value of about 16 KiB.
 const REQUESTS_A_CHUNK: usize = 400;
@@ -21,6 +21,8 @@ const EVENT_BYTES_A_CHUNK: usize = 32 << 10;
 #[derive(Default)]
 pub(super) struct Group {
     requests: Vec<RequestRow>,
+    /// Counted, not stored.
+    sampled_out: Vec<Tally>,
     hosts: Vec<HostRow>,
     events: Vec<TrackedEvent>,
     pub answers: Vec<oneshot::Sender<Result<(), AppendError>>>,
@@ -37,7 +39,10 @@ pub(super) struct Part {
 impl Group {
     pub fn add(&mut self, rows: SpoolRows) {
         match rows {
-            SpoolRows::Requests(rows) => self.requests.extend(rows),
+            SpoolRows::Requests(requests) => {
+                self.requests.extend(requests.rows);
+                self.sampled_out.extend(requests.sampled_out);
+            }
             SpoolRows::Host(row) => self.hosts.push(row),
         }
     }
@@ -48,11 +53,11 @@ impl Group {
     }
 
     pub fn rows(&self) -> usize {
-        self.requests.len() + self.hosts.len() + self.events.len()
+        self.requests.len() + self.sampled_out.len() + self.hosts.len() + self.events.len()
     }
 
     pub fn summaries(&self) -> Vec<SummaryRow> {
-        summarised(&self.requests)
+        summarised(self.requests.iter().map(Tally::of).chain(self.sampled_out.iter().cloned()))
     }
 
     /// Takes the rows out as blocks. What must be kept comes last, so that nothing is acknowledged before its turn.

@@ -26,7 +26,10 @@ impl Sandbox {
 
     fn offer(&self, first: u64, count: u64) {
         self.books.produced(count);
-        self.spool.offer(SpoolRows::Requests((first..first + count).map(request).collect()));
+        self.spool.offer(SpoolRows::Requests(Requests {
+            rows: (first..first + count).map(request).collect(),
+            ..Requests::default()
+        }));
     }
 
     /// Everything that is left, acknowledged piece by piece.
@@ -62,10 +65,8 @@ fn request(number: u64) -> RequestRow {
         ttfb_us: Some(3),
         request_bytes: 0,
         response_bytes: 0,
-        error: None,
-        request_id: None,
-        trace_id: None,
         sample_weight: 1.0,
+        ..RequestRow::default()
     }
 }
 

@@ -70,6 +70,10 @@ fn array_of(block: &CheckedBlock, column: &Column, values: &Values) -> ArrayRef 
         }
         ColumnKind::Time => Arc::new(TimestampMicrosecondArray::from(values.integers(rows))),
         ColumnKind::Integer => Arc::new(Int64Array::from(values.integers(rows))),
+        ColumnKind::Boolean => {
+            let booleans = values.integers(rows).into_iter().map(|value| value.map(|value| value == 1));
+            Arc::new(booleans.collect::<BooleanArray>())
+        }
         ColumnKind::Float => Arc::new(floats(values)),
         ColumnKind::Text => Arc::new(texts(values, rows).finish()),
         ColumnKind::Sketch => {

@@ -65,9 +65,9 @@ impl DeltaLog {
         let delta = if exists {
             let mut delta = delta;
             delta.load().await.map_err(fail("open"))?;
-            delta
+            grown(delta, table).await.map_err(fail("add columns to"))?
         } else {
-            make(delta, table).await.map_err(fail("make"))?
+            make(delta, table, &stored_schema(table)).await.map_err(fail("make"))?
         };
         Ok(Self { table, application: format!("wal/{log}"), delta })
     }
@@ -145,8 +145,16 @@ fn builder(url: &Url) -> Result<DeltaTableBuilder, DeltaTableError> {
     Ok(DeltaTableBuilder::from_url(url.clone())?.with_storage_backend(Arc::new(DurableStore::new()), url.clone()))
 }
 
-async fn make(delta: DeltaTable, table: Table) -> Result<DeltaTable, DeltaTableError> {
+/// The table with the columns that this program knows and an earlier one did not; its files read as null in them.
+async fn grown(delta: DeltaTable, table: Table) -> Result<DeltaTable, DeltaTableError> {
+    let known = delta.snapshot()?.schema();
     let schema = stored_schema(table);
+    let new = schema.fields().iter().filter(|field| known.field(field.name()).is_none());
+    let new = new.map(|field| StructField::try_from_arrow(field.as_ref())).collect::<Result<Vec<_>, _>>()?;
+    if new.is_empty() { Ok(delta) } else { delta.add_columns().with_fields(new).await }
+}
+
+async fn make(delta: DeltaTable, table: Table, schema: &Schema) -> Result<DeltaTable, DeltaTableError> {
     let columns = schema.fields().iter().map(|field| StructField::try_from_arrow(field.as_ref()));
     let columns = columns.collect::<Result<Vec<_>, _>>()?;
     delta

@@ -39,6 +39,7 @@ fn field(column: &Column, public: bool) -> Field {
         ColumnKind::Time => DataType::Timestamp(TimeUnit::Microsecond, None),
         ColumnKind::Text => DataType::Utf8,
         ColumnKind::Integer => DataType::Int64,
+        ColumnKind::Boolean => DataType::Boolean,
         ColumnKind::Float => DataType::Float64,
     };
     Field::new(column.name, kind, true)

@@ -24,6 +24,16 @@ impl Text {
         let _ = writeln!(self.0, "{name}{labels} {value}");
     }
 
+    /// A family with one histogram: each upper bound with the count up to it; the last bound is `+Inf`.
+    pub fn histogram(&mut self, name: &str, help: &str, buckets: &[(String, u64)], sum: f64) {
+        self.family(name, "histogram", help);
+        for (bound, count) in buckets {
+            self.sample(&format!("{name}_bucket"), &[("le", bound)], *count);
+        }
+        let count = buckets.last().map_or(0, |(_, count)| *count);
+        let _ = writeln!(self.0, "{name}_sum {sum}\n{name}_count {count}");
+    }
+
     /// A family with one value.
     pub fn single(&mut self, name: &str, kind: &str, help: &str, value: u64) {
         self.family(name, kind, help);

@@ -44,6 +44,11 @@ impl Block {
     }
 
     #[must_use]
+    pub fn optional_booleans(self, id: u16, values: impl Iterator<Item = Option<bool>>) -> Self {
+        self.optional_integers(id, values.map(|value| value.map(i64::from)))
+    }
+
+    #[must_use]
     pub fn floats(self, id: u16, values: impl Iterator<Item = f64>) -> Self {
         self.with(id, Values::Floats(values.collect()))
     }

@@ -23,6 +23,18 @@ impl ByteSize {
     }
 }
 
+/// Several values in one text, with commas between; an empty text is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct List<T>(pub Vec<T>);
+
+impl<T: FromSetting> FromSetting for List<T> {
+    fn from_setting(text: &str) -> Result<Self, String> {
+        let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+        let read = parts.map(|part| T::from_setting(part).map_err(|problem| format!("{problem} ({part:?})")));
+        read.collect::<Result<_, _>>().map(Self)
+    }
+}
+
 impl FromSetting for String {
     fn from_setting(text: &str) -> Result<Self, String> {
         if text.is_empty() { Err("must not be empty".into()) } else { Ok(text.to_owned()) }

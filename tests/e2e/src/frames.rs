@@ -29,10 +29,8 @@ pub fn request_row() -> RequestRow {
         ttfb_us: Some(900),
         request_bytes: 0,
         response_bytes: 10,
-        error: None,
-        request_id: None,
-        trace_id: None,
         sample_weight: 1.0,
+        ..RequestRow::default()
     }
 }
 

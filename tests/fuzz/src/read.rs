@@ -48,6 +48,10 @@ pub fn block(table: Table, bytes: &[u8]) {
                 (ColumnKind::Integer | ColumnKind::Time, Cell::Integer(value)) => {
                     assert_eq!(integers[row], Some(*value))
                 }
+                (ColumnKind::Boolean, Cell::Integer(value)) => {
+                    assert!([0, 1].contains(value));
+                    assert_eq!(integers[row], Some(*value));
+                }
                 (ColumnKind::Float, Cell::Float(value)) => assert!(value.is_finite()),
                 (ColumnKind::Text, Cell::Text(_)) => {}
                 (ColumnKind::Sketch, Cell::Bytes(bytes)) => assert!(Sketch::decode(bytes).is_ok()),

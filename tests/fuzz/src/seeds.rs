@@ -98,8 +98,8 @@ fn requests(count: u64) -> Vec<RequestRow> {
         response_bytes: 2_048,
         error: (at % 9 == 8).then_some("upstream_reset"),
         request_id: (at % 5 == 0).then(|| format!("request-{at}")),
-        trace_id: None,
         sample_weight: 1.0,
+        ..RequestRow::default()
     };
     (0..count).map(row).collect()
 }

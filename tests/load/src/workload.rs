@@ -85,7 +85,7 @@ impl<'a> Workload<'a> {
         RequestRow {
             event_id: EventId::from_u128(id),
             timestamp: Timestamp(self.time_us),
-            method: line.method.clone(),
+            method: line.method.clone().into(),
             route: self.routes.route(&line.path, line.status != 404),
             path: line.path.clone(),
             status: Some(line.status),
@@ -94,10 +94,8 @@ impl<'a> Workload<'a> {
             ttfb_us: Some(ttfb_us),
             request_bytes: 0,
             response_bytes: line.response_bytes,
-            error: None,
-            request_id: None,
-            trace_id: None,
             sample_weight: 1.0,
+            ..RequestRow::default()
         }
     }
 }

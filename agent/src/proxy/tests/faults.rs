@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 
 use super::sandbox::{OK, Sandbox, answering, eventually, loopback, service};
 use super::wire::{Message, Wire};
+use crate::proxy::UpstreamAddress;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -84,7 +85,8 @@ async fn a_connection_that_is_not_taken() {
     {
         waiting.push(stream);
     }
-    let mut sandbox = Sandbox::start_with(address, |options| options.connect_timeout = Duration::from_millis(100));
+    let mut sandbox =
+        Sandbox::start_with(address, |options| options.limits.connect_timeout = Duration::from_millis(100));
     let mut client = sandbox.client().await;
     client.send(GET).await;
     let answer = client.message("GET").await;
@@ -94,7 +96,8 @@ async fn a_connection_that_is_not_taken() {
 
 #[tokio::test]
 async fn a_name_that_does_not_exist() {
-    let mut sandbox = Sandbox::start_with(loopback(), |options| options.upstream.host = "no-such-host.invalid".into());
+    let nowhere = UpstreamAddress::http("no-such-host.invalid", 80);
+    let mut sandbox = Sandbox::start_with(loopback(), |options| options.upstream = nowhere);
     let mut client = sandbox.client().await;
     client.send(GET).await;
     let answer = client.message("GET").await;
@@ -152,7 +155,7 @@ async fn a_service_that_does_not_answer() {
     })
     .await;
     let mut sandbox =
-        Sandbox::start_with(service, |options| options.response_timeout = Some(Duration::from_millis(100)));
+        Sandbox::start_with(service, |options| options.limits.response_timeout = Some(Duration::from_millis(100)));
     let mut client = sandbox.client().await;
     client.send(GET).await;
     let answer = client.message("GET").await;
@@ -165,7 +168,7 @@ async fn a_service_that_does_not_answer() {
 async fn an_upload_that_makes_progress_is_not_overdue() {
     let (service, _) = answering(OK).await;
     let mut sandbox =
-        Sandbox::start_with(service, |options| options.response_timeout = Some(Duration::from_millis(300)));
+        Sandbox::start_with(service, |options| options.limits.response_timeout = Some(Duration::from_millis(300)));
     let mut client = sandbox.client().await;
     client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\n").await;
     for _ in 0..8 {

@@ -80,7 +80,7 @@ async fn a_service_that_does_not_read_stops_the_client() {
 #[tokio::test]
 async fn beyond_the_limit_connections_wait() {
     let (service, _) = answering(OK).await;
-    let mut sandbox = Sandbox::start_with(service, |options| options.connections_max = 2);
+    let mut sandbox = Sandbox::start_with(service, |options| options.limits.connections_max = 2);
     let mut first = sandbox.client().await;
     let mut second = sandbox.client().await;
     for client in [&mut first, &mut second] {
@@ -101,9 +101,11 @@ async fn beyond_the_limit_connections_wait() {
 #[tokio::test]
 async fn a_head_that_does_not_come_to_its_end_is_not_waited_for() {
     let (service, _) = answering(OK).await;
-    let sandbox = Sandbox::start_with(service, |options| options.header_read_timeout = Duration::from_millis(100));
+    let sandbox =
+        Sandbox::start_with(service, |options| options.limits.header_read_timeout = Duration::from_millis(100));
     let mut client = sandbox.client().await;
     client.send("GET / HTTP/1.1\r\nHos").await;
+    assert_eq!(client.head().await.unwrap().status(), Some(408));
     assert!(client.is_lost().await);
     assert_eq!(sandbox.proxy.counters().snapshot().head_timeouts, 1);
     sandbox.end().await;
@@ -128,8 +130,8 @@ async fn an_idle_client_is_let_go_but_a_busy_one_is_not() {
     })
     .await;
     let mut sandbox = Sandbox::start_with(service, |options| {
-        options.client_idle_timeout = Duration::from_millis(150);
-        options.header_read_timeout = Duration::from_millis(150);
+        options.limits.client_idle_timeout = Duration::from_millis(150);
+        options.limits.header_read_timeout = Duration::from_millis(150);
     });
     let mut silent = sandbox.client().await;
     let mut client = sandbox.client().await;

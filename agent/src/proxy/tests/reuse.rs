@@ -122,7 +122,7 @@ async fn idle_connections_are_closed_before_the_service_would() {
     })
     .await;
     let mut sandbox =
-        Sandbox::start_with(service, |options| options.upstream_idle_timeout = Duration::from_millis(100));
+        Sandbox::start_with(service, |options| options.limits.upstream_idle_timeout = Duration::from_millis(100));
     let mut client = sandbox.client().await;
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
     client.message("GET").await;

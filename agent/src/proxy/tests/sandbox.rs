@@ -51,7 +51,7 @@ impl Sandbox {
 
     /// One thread, so that connections meet in one pool, unless `change` says otherwise.
     pub fn start_with(upstream: SocketAddr, change: impl FnOnce(&mut ProxyOptions)) -> Self {
-        let upstream = UpstreamAddress::new(upstream.ip().to_string(), upstream.port());
+        let upstream = UpstreamAddress::http(upstream.ip().to_string(), upstream.port());
         let mut options = ProxyOptions::new(loopback(), upstream);
         options.threads = NonZeroUsize::MIN;
         change(&mut options);

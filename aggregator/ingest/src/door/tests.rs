@@ -44,10 +44,8 @@ fn requests_block(first: u64, count: u64) -> Block {
             ttfb_us: None,
             request_bytes: 0,
             response_bytes: 0,
-            error: None,
-            request_id: None,
-            trace_id: None,
             sample_weight: 1.0,
+            ..RequestRow::default()
         })
         .collect();
     RequestRow::block(&rows, &Resource::default())

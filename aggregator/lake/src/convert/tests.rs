@@ -38,9 +38,8 @@ pub(crate) fn request(number: u64) -> RequestRow {
         request_bytes: 0,
         response_bytes: number * 2,
         error: number.is_multiple_of(3).then_some("upstream_reset"),
-        request_id: None,
-        trace_id: None,
         sample_weight: 1.0,
+        ..RequestRow::default()
     }
 }
 

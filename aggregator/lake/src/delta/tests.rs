@@ -84,3 +84,27 @@ async fn rows_lie_by_day_and_bounds_hold_every_time() {
         assert!(oldest <= *time && *time <= newest, "{time} in {oldest}..{newest}");
     }
 }
+
+#[tokio::test]
+async fn a_table_of_an_earlier_program_takes_the_columns_that_came_later() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let log = LogId::draw();
+    let url = Url::from_directory_path(folder.path()).expect("an absolute path");
+    let earlier: Vec<_> = stored_schema(Table::Requests)
+        .fields()
+        .iter()
+        .filter(|field| !["dnt", "client_address", "grpc_status"].contains(&field.name().as_str()))
+        .cloned()
+        .collect();
+    let delta = builder(&url).and_then(DeltaTableBuilder::build).expect("a place");
+    make(delta, Table::Requests, &Schema::new(earlier)).await.expect("made");
+
+    let mut table = DeltaLog::open_or_make(folder.path(), Table::Requests, log).await.expect("opened");
+    table.commit(batch(0, 3, 0), Position(7)).await.expect("committed");
+    let columns = table.delta.snapshot().expect("a version").schema();
+    for field in stored_schema(Table::Requests).fields() {
+        assert!(columns.field(field.name()).is_some(), "{}", field.name());
+    }
+    let again = DeltaLog::open_or_make(folder.path(), Table::Requests, log).await.expect("opened");
+    assert_eq!(again.cold().expect("read").version, Some(2), "made, grown, written: and no more");
+}

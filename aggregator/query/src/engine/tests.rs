@@ -92,7 +92,7 @@ fn request(number: u64) -> RequestRow {
         event_id: EventId::from_u128(0x0190_c0de_0000_7000_8000_0000_0000_0000 + u128::from(number)),
         timestamp: Timestamp(1_700_000_000_000_000 + number as i64),
         method: "GET".into(),
-        route: format!("/r{}", number % 3),
+        route: format!("/r{}", number % 3).into(),
         path: "/".into(),
         status: Some(200),
         protocol: "HTTP/1.1",
@@ -100,10 +100,8 @@ fn request(number: u64) -> RequestRow {
         ttfb_us: None,
         request_bytes: 0,
         response_bytes: 10,
-        error: None,
-        request_id: None,
-        trace_id: None,
         sample_weight: 1.0,
+        ..RequestRow::default()
     }
 }
 

@@ -1,0 +1,73 @@
+//! How long a body is, and which of the bytes at hand belong to it.
+
+use super::chunked::{Chunked, Malformed, Run};
+
+/// A body on its way, from its first byte to its end.
+#[derive(Debug)]
+pub(in crate::proxy) enum Body {
+    /// This many bytes are still to come.
+    Length(u64),
+    Chunked(Chunked),
+    /// Ends with its connection.
+    UntilClose,
+}
+
+/// What the next bytes are to the body's reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::proxy) enum Piece {
+    Data(usize),
+    /// Chunk sizes and line ends: to be passed on where the framing stays as it is.
+    Framing(usize),
+    /// To be left out.
+    Dropped(usize),
+}
+
+impl Body {
+    pub(in crate::proxy) const NONE: Body = Body::Length(0);
+
+    pub(in crate::proxy) fn chunked() -> Self {
+        Body::Chunked(Chunked::new())
+    }
+
+    /// Whether its last byte has been seen. What ends with its connection never knows.
+    pub(in crate::proxy) fn is_done(&self) -> bool {
+        match self {
+            Body::Length(left) => *left == 0,
+            Body::Chunked(chunked) => chunked.is_done(),
+            Body::UntilClose => false,
+        }
+    }
+
+    pub(in crate::proxy) fn is_chunked(&self) -> bool {
+        matches!(self, Body::Chunked(_))
+    }
+
+    pub(in crate::proxy) fn ends_with_connection(&self) -> bool {
+        matches!(self, Body::UntilClose)
+    }
+
+    /// The first piece of `bytes`, which must not be empty; the body must not be done.
+    pub(in crate::proxy) fn next(&mut self, bytes: &[u8]) -> Result<Piece, Malformed> {
+        match self {
+            Body::Length(left) => {
+                let length = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
+                *left -= length as u64;
+                Ok(Piece::Data(length))
+            }
+            Body::UntilClose => Ok(Piece::Data(bytes.len())),
+            Body::Chunked(chunked) => chunked.scan(bytes).map(|run| match run {
+                Run::Data(length) => Piece::Data(length),
+                Run::Framing(length) => Piece::Framing(length),
+                Run::Extension(length) | Run::Trailers(length) => Piece::Dropped(length),
+            }),
+        }
+    }
+
+    /// The trailer section that is to be passed on in place of what was read, with its empty line; once.
+    pub(in crate::proxy) fn take_trailers(&mut self) -> Option<Vec<u8>> {
+        match self {
+            Body::Chunked(chunked) => chunked.take_trailers(),
+            Body::Length(_) | Body::UntilClose => None,
+        }
+    }
+}

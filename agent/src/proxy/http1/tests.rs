@@ -1,0 +1,1 @@
+//! Heads and bodies, byte by byte.

@@ -1,0 +1,162 @@
+//! One request of an HTTP/1 client, ready to be sent: its head as the service gets it, its body's length, and its record.
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use http::Method;
+
+use super::connection::Connection;
+use super::fault::Fault;
+use super::http1::{Body, Field, RequestHead, RequestTarget, Version};
+use super::open::OpenExchange;
+use super::request_head::{self, Told};
+use super::stamps::put_event_id;
+use crate::exchange::Exchange;
+
+pub(super) struct Request {
+    pub(super) open: OpenExchange,
+    pub(super) version: Version,
+    pub(super) method: Method,
+    /// As the service gets it; empty if it may not have it.
+    pub(super) head: Vec<u8>,
+    pub(super) body: Body,
+    pub(super) keeps_alive: bool,
+    /// Whether it asks to switch protocols, and may.
+    pub(super) upgrades: bool,
+    /// Whether the client waits for a 100 before it sends its body.
+    pub(super) awaits_continue: bool,
+    /// Why it is not passed on.
+    pub(super) refused: Option<Fault>,
+    /// When its head was there.
+    pub(super) head_read: Instant,
+}
+
+impl Request {
+    /// Opens the exchange of a head.
+    pub(super) fn open(connection: &Connection, head: RequestHead<'_>, first_byte: Instant, now: Instant) -> Self {
+        let worker = &connection.worker;
+        let host = request_head::host(&head);
+        let mut exchange = exchange(connection, &head, first_byte);
+        exchange.host = host.ok().flatten().map(str::to_owned);
+        let upgrade = request_head::upgrade(&head);
+        let refused = refusal(connection, &head, host.err());
+        let mut bytes = Vec::new();
+        if refused.is_none() {
+            bytes = worker.take_buffer();
+            let told = Told {
+                peer: &connection.peer,
+                host: exchange.host.as_deref().unwrap_or(&worker.authority),
+                request_id: &|out| put_request_id(&exchange, out),
+                upgrade: upgrade.as_deref(),
+            };
+            request_head::forward(&head, &told, &mut bytes);
+        }
+        let mut open = OpenExchange::new(Rc::clone(worker), first_byte, exchange);
+        if head.body.is_done() {
+            let elapsed_us = open.elapsed_us(now);
+            open.get_mut().request_complete_us = Some(elapsed_us);
+        }
+        Self {
+            open,
+            version: head.version,
+            method: head.method,
+            head: bytes,
+            body: head.body,
+            keeps_alive: head.keeps_alive,
+            upgrades: upgrade.is_some(),
+            awaits_continue: head.fields.has(Field::Expect),
+            refused,
+            head_read: now,
+        }
+    }
+
+    /// Whether sending it again cannot do more than sending it once did.
+    pub(super) fn is_repeatable(&self) -> bool {
+        matches!(self.method, Method::GET | Method::HEAD | Method::OPTIONS)
+    }
+}
+
+/// What the client knows the request by: its own id, or ours.
+pub(super) fn put_request_id(exchange: &Exchange, out: &mut Vec<u8>) {
+    match &exchange.request_id {
+        Some(id) => out.extend_from_slice(id.as_bytes()),
+        None => put_event_id(out, exchange.event_id),
+    }
+}
+
+fn refusal(connection: &Connection, head: &RequestHead<'_>, host: Option<Fault>) -> Option<Fault> {
+    let worker = &connection.worker;
+    if head.method == Method::CONNECT && !worker.options.allow_connect {
+        return Some(Fault::ConnectUnsupported);
+    }
+    host.or_else(|| worker.is_overloaded().then_some(Fault::Overloaded))
+}
+
+fn exchange(connection: &Connection, head: &RequestHead<'_>, first_byte: Instant) -> Box<Exchange> {
+    let worker = &connection.worker;
+    let started_at_us = worker.wall_clock_us(first_byte);
+    let (path, query) = split_target(head.target);
+    let capture = &worker.options.capture;
+    let flag = |field: Field| match head.fields.only(field) {
+        Some(b"1") => Some(true),
+        Some(b"0") => Some(false),
+        _ => None,
+    };
+    Box::new(Exchange {
+        event_id: worker.event_ids.make(started_at_us),
+        started_at_us,
+        method: head.method.clone(),
+        path: path.to_owned(),
+        query: query.filter(|_| capture.query).map(str::to_owned),
+        host: None,
+        protocol: head.version.text(),
+        client: Some(client(connection, head)),
+        status: None,
+        duration_us: 0,
+        ttfb_us: None,
+        request_complete_us: None,
+        upstream_connected_us: None,
+        response_complete_us: None,
+        overhead_us: None,
+        request_bytes: 0,
+        response_bytes: 0,
+        error: None,
+        grpc_status: None,
+        request_id: request_head::callers_request_id(head.fields.only(Field::XRequestId)).map(str::to_owned),
+        trace_id: request_head::trace_id(head.fields.only(Field::TraceParent)).map(str::to_owned),
+        do_not_track: flag(Field::DoNotTrack),
+        global_privacy_control: flag(Field::SecGpc),
+        headers: captured(&capture.headers, head),
+    })
+}
+
+fn split_target(target: RequestTarget<'_>) -> (&str, Option<&str>) {
+    let path = match target {
+        RequestTarget::Path(path) | RequestTarget::Absolute { path, .. } => path,
+        RequestTarget::Authority(authority) => return (authority, None),
+    };
+    match path.split_once('?') {
+        Some(("", query)) => ("/", Some(query)),
+        Some((path, query)) => (path, Some(query)),
+        None if path.is_empty() => ("/", None),
+        None => (path, None),
+    }
+}
+
+fn client(connection: &Connection, head: &RequestHead<'_>) -> std::net::IpAddr {
+    let peer = &connection.peer;
+    if !peer.is_trusted || !head.fields.has(Field::XForwardedFor) {
+        return peer.address;
+    }
+    let before = request_head::forwarded_for(head.fields.values(Field::XForwardedFor));
+    request_head::client(before.into_iter(), peer, &connection.worker.options.trusted)
+}
+
+fn captured(names: &[&'static str], head: &RequestHead<'_>) -> Vec<(&'static str, String)> {
+    let value = |name: &str| {
+        let lines = head.fields.iter().filter(|(_, line, _)| line.eq_ignore_ascii_case(name));
+        let values: Vec<_> = lines.map(|(_, _, value)| String::from_utf8_lossy(value)).collect();
+        (!values.is_empty()).then(|| values.join(", "))
+    };
+    names.iter().filter_map(|name| Some((*name, value(name)?))).collect()
+}
