@@ -100,8 +100,8 @@ impl Http2 {
     /// The next frame; nothing at the end.
     pub async fn frame(&mut self) -> Result<Option<Frame>> {
         let head = self.wire.exactly(9).await?;
-        let [a, b, c, kind, flags, stream @ ..] = head[..] else { return Ok(None) };
-        let stream = u32::from_be_bytes(stream.try_into()?) & 0x7fff_ffff;
+        let Ok([a, b, c, kind, flags, stream @ ..]) = <[u8; 9]>::try_from(head) else { return Ok(None) };
+        let stream = u32::from_be_bytes(stream) & 0x7fff_ffff;
         let length = u32::from_be_bytes([0, a, b, c]) as usize;
         let payload = self.wire.exactly(length).await?;
         Ok((payload.len() == length).then_some(Frame { kind, flags, stream, payload }))

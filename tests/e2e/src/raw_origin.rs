@@ -142,14 +142,13 @@ fn check_framing(head: &Head) -> Result<()> {
     let codings: Vec<&str> = head.all("transfer-encoding").collect();
     anyhow::ensure!(head.all("host").count() == 1, "not one Host");
     anyhow::ensure!(lengths.len() + codings.len() <= 1, "framed twice: {lengths:?} {codings:?}");
-    anyhow::ensure!(codings.iter().all(|coding| *coding == "chunked"), "codings {codings:?}");
-    let is_plain = |length: &&str| {
-        length.bytes().all(|byte| byte.is_ascii_digit()) && (*length == "0" || !length.starts_with('0'))
-    };
-    anyhow::ensure!(lengths.iter().all(is_plain), "lengths {lengths:?}");
+    anyhow::ensure!(codings.iter().all(|coding| coding.eq_ignore_ascii_case("chunked")), "codings {codings:?}");
+    let is_number = |length: &&str| !length.is_empty() && length.bytes().all(|byte| byte.is_ascii_digit());
+    anyhow::ensure!(lengths.iter().all(is_number), "lengths {lengths:?}");
     let is_alias = |name: &str| {
         let plain = name.to_ascii_lowercase().replace('_', "-");
-        name.contains('_') && ["content-length", "transfer-encoding", "host", "x-forwarded-for"].contains(&plain.as_str())
+        name.contains('_')
+            && ["content-length", "transfer-encoding", "host", "x-forwarded-for"].contains(&plain.as_str())
     };
     let alias = head.fields.iter().find(|(name, _)| is_alias(name));
     anyhow::ensure!(alias.is_none(), "an alias {alias:?}");

@@ -117,6 +117,7 @@ fn command(kind: Kind, address: SocketAddr, folder: &Path) -> Result<Command> {
             let mut command = Command::new("gunicorn");
             command.args(["--bind", &address.to_string(), "--chdir", PROGRAMS, "--graceful-timeout", "1"]);
             command.args(["--workers", "1", "--threads", "16", "--keep-alive", "30", "--log-level", "debug"]);
+            command.args(["--limit-request-line", "0", "--limit-request-field_size", "0"]);
             command.args(["--logger-class", "application.Logger", "application:application"]);
             command
         }
@@ -161,7 +162,7 @@ fn parse(line: &str) -> Result<Understood> {
     // nginx says how it answered; where it did not pass the request on, it did not wait for the body.
     if let Ok(Nginx { status }) = serde_json::from_str(line) {
         understood.complete = (status < 400).then_some(true);
-        if status >= 400 && understood.method.is_empty() {
+        if status >= 400 && understood.target.is_empty() {
             understood.refused = Some(format!("status {status}"));
         }
     }

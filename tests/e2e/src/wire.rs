@@ -12,12 +12,13 @@ use tokio::time::timeout;
 
 /// Nothing here takes this long, even on a busy machine; what does has hung.
 pub const PATIENCE: Duration = Duration::from_secs(20);
-/// A chunk or body announced longer than this is a mistake of a test.
-const BODY_BYTES_MAX: usize = 1 << 28;
+/// A chunk or body announced longer than this is a mistake of a test. It is not allocated before it comes.
+const BODY_BYTES_MAX: usize = 1 << 32;
 
 pub struct Wire {
     stream: TcpStream,
     buffer: Vec<u8>,
+    patience: Duration,
 }
 
 /// A first line and its fields, in their order, names as they came.
@@ -51,7 +52,8 @@ impl Head {
 
     /// The first field of this name.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.all(name).next()
+        let field = self.fields.iter().find(|(other, _)| other.eq_ignore_ascii_case(name))?;
+        Some(&field.1)
     }
 
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
@@ -77,7 +79,13 @@ impl Wire {
     pub fn new(stream: TcpStream) -> Self {
         // Small writes must leave at once; a peer that is gone already shows at the next read.
         let _ = stream.set_nodelay(true);
-        Self { stream, buffer: Vec::new() }
+        Self { stream, buffer: Vec::new(), patience: PATIENCE }
+    }
+
+    /// Waits no longer than this for bytes.
+    #[must_use]
+    pub fn patient_for(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// A peer that has refused what it got may not take the rest: no failure here, it shows in what is read.
@@ -97,11 +105,11 @@ impl Wire {
 
     /// Whether anything more came; false at the end, a reset among them.
     pub async fn fill(&mut self) -> Result<bool> {
-        match timeout(PATIENCE, self.stream.read_buf(&mut self.buffer)).await {
+        match timeout(self.patience, self.stream.read_buf(&mut self.buffer)).await {
             Ok(Ok(count)) => Ok(count > 0),
             Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionReset => Ok(false),
             Ok(Err(error)) => Err(error).context("cannot read"),
-            Err(_) => bail!("nothing within {PATIENCE:?}; so far {:?}", String::from_utf8_lossy(&self.buffer)),
+            Err(_) => bail!("nothing within {:?}; so far {:?}", self.patience, String::from_utf8_lossy(&self.buffer)),
         }
     }
 

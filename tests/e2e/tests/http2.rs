@@ -63,7 +63,8 @@ async fn requests_become_the_same_requests_in_http_1() -> Result<()> {
 
     assert_eq!(origin.faults(), Vec::<String>::new());
     let heard = origin.heard();
-    let shown: Vec<_> = heard.iter().map(|it| (it.method.as_str(), it.target.as_str(), it.message.body.len())).collect();
+    let shown: Vec<_> =
+        heard.iter().map(|it| (it.method.as_str(), it.target.as_str(), it.message.body.len())).collect();
     assert_eq!(shown, [("GET", "/one?a=b", 0), ("POST", "/two", 5), ("POST", "/three", 5)]);
     let head = |at: usize, name| heard[at].message.head.get(name);
     assert_eq!((head(0, "host"), head(0, "transfer-encoding")), (Some("shop.test"), None));
@@ -111,7 +112,11 @@ async fn what_would_smuggle_in_http_1_is_refused() -> Result<()> {
         ("no path", without(get(), ":path"), None),
         ("no method", without(get(), ":method"), None),
         ("two paths", with(get(), &[(":path", b"/refused")]), None),
-        ("a pseudo-field after fields", with(with(without(get(), ":path"), &[("x-a", b"b")]), &[(":path", b"/refused")]), None),
+        (
+            "a pseudo-field after fields",
+            with(with(without(get(), ":path"), &[("x-a", b"b")]), &[(":path", b"/refused")]),
+            None,
+        ),
         ("an unknown pseudo-field", with(get(), &[(":evil", b"1")]), None),
         ("another host than the authority", with(get(), &[("host", b"evil.test")]), None),
         ("a tunnel", vec![(":method", b"CONNECT"), (":authority", b"shop.test:80")], None),
@@ -136,7 +141,8 @@ async fn what_would_smuggle_in_http_1_is_refused() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn aliases_and_sound_oddities_pass_as_what_they_are() -> Result<()> {
     let (origin, agent) = sandbox().await?;
-    let alias = with(get(b"/alias"), &[("content_length", b"5"), ("transfer_encoding", b"chunked"), ("te", b"trailers")]);
+    let alias =
+        with(get(b"/alias"), &[("content_length", b"5"), ("transfer_encoding", b"chunked"), ("te", b"trailers")]);
     assert_eq!(ask(&agent, &alias, None).await?, End::Answered);
     let by_host = with(without(get(b"/host"), ":authority"), &[("host", b"shop.test")]);
     assert_eq!(ask(&agent, &by_host, None).await?, End::Answered);
@@ -171,7 +177,10 @@ async fn withstands(piece: impl Fn(u32) -> Vec<u8>) -> Result<()> {
     assert!(grown < GROWTH_MIB, "{grown} MiB more");
     assert!(had_enough || reached <= FLOOD as usize + 1);
     assert_eq!(ask(&agent, &get(b"/last"), None).await?, End::Answered);
-    assert_eq!(origin.faults().into_iter().filter(|fault| !fault.contains("does not end")).collect::<Vec<_>>(), [""; 0]);
+    assert_eq!(
+        origin.faults().into_iter().filter(|fault| !fault.contains("does not end")).collect::<Vec<_>>(),
+        [""; 0]
+    );
     Ok(())
 }
 

@@ -388,6 +388,7 @@ async fn a_service_that_closes_after_each_answer_costs_no_request() -> Result<()
         let answer = wire.response("GET").await?.context("no answer")?;
         assert_eq!((answer.head.status(), answer.body.as_slice()), (Some(200), b"ok".as_slice()), "{answer:?}");
     }
-    eventually("each answer has its connection", QUIET * 10, async || (service.connections() >= 200).then_some(())).await;
+    eventually("each answer has its connection", QUIET * 10, async || (service.connections() >= 200).then_some(()))
+        .await;
     Ok(())
 }

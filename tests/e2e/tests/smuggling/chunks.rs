@@ -77,9 +77,8 @@ fn sound() -> Vec<Case> {
 }
 
 fn trailers() -> Vec<Case> {
-    let with = |id, trailers: &str| {
-        chunked(id, format!("5\r\nhello\r\n0\r\n{trailers}\r\n")).served([seen("POST", "hello")])
-    };
+    let with =
+        |id, trailers: &str| chunked(id, format!("5\r\nhello\r\n0\r\n{trailers}\r\n")).served([seen("POST", "hello")]);
     vec![
         with("COMP-CHUNKED-TRAILER-VALID", "X-Checksum: abc\r\n").checks([Check::Trailer("x-checksum", "abc")]),
         with("PROXY-TRAILERS-REPEATED", "X-Sum: one\r\nX-Sum: two\r\n")
@@ -101,6 +100,7 @@ fn unfinished() -> Vec<Case> {
         chunked("COMP-CHUNKED-NO-FINAL", "5\r\nhello\r\n").unfinished([begun("POST", "hello")]),
         chunked("PROXY-CHUNK-HALF", "5\r\nhel").unfinished([begun("POST", "hel")]),
         chunked("PROXY-CHUNK-LAST-WITHOUT-END", "5\r\nhello\r\n0\r\n").unfinished([begun("POST", "hello")]),
-        chunked("PROXY-CHUNK-TRAILER-WITHOUT-END", "5\r\nhello\r\n0\r\nX-Sum: a\r\n").unfinished([begun("POST", "hello")]),
+        chunked("PROXY-CHUNK-TRAILER-WITHOUT-END", "5\r\nhello\r\n0\r\nX-Sum: a\r\n")
+            .unfinished([begun("POST", "hello")]),
     ]
 }

@@ -39,7 +39,8 @@ fn lines() -> Vec<Case> {
         case("COMP-WHITESPACE-BEFORE-HEADERS", "GET /~ HTTP/1.1\r\n \r\nHost: shop.test\r\n\r\n"),
         case("COMP-REQUEST-LINE-TAB", "GET\t/~ HTTP/1.1\r\nHost: shop.test\r\n\r\n"),
         case("COMP-SPACE-IN-TARGET", "GET /~ th HTTP/1.1\r\nHost: shop.test\r\n\r\n"),
-        case("COMP-LEADING-CRLF", "\r\n\r\nGET /~ HTTP/1.1\r\nHost: shop.test\r\n\r\n").either(&[400], [seen("GET", "")]),
+        case("COMP-LEADING-CRLF", "\r\n\r\nGET /~ HTTP/1.1\r\nHost: shop.test\r\n\r\n")
+            .either(&[400], [seen("GET", "")]),
         case("PROXY-ONE-LEADING-CRLF", "\r\nGET /~ HTTP/1.1\r\nHost: shop.test\r\n\r\n").served([seen("GET", "")]),
         case("PROXY-LEADING-LF", "\nGET /~ HTTP/1.1\r\nHost: shop.test\r\n\r\n").either(&[400], [seen("GET", "")]),
         case("COMP-LONG-URL-OK", long).served([seen("GET", "").at(&long_target)]),
@@ -128,9 +129,8 @@ fn methods() -> Vec<Case> {
 
 fn fields() -> Vec<Case> {
     let served = |id, lines: &str| get(id, lines).served([seen("GET", "")]);
-    let posted = |id, lines: &str| {
-        post(id, &format!("Content-Length: 5\r\n{lines}"), "hello").served([seen("POST", "hello")])
-    };
+    let posted =
+        |id, lines: &str| post(id, &format!("Content-Length: 5\r\n{lines}"), "hello").served([seen("POST", "hello")]);
     vec![
         get("COMP-CONNECTION-CLOSE", "Connection: close\r\n").served_then_closed([seen("GET", "")]),
         get("COMP-EXPECT-UNKNOWN", "Expect: 200-ok\r\n").either(&[417], [seen("GET", "")]).service_may_refuse(),
@@ -147,8 +147,7 @@ fn fields() -> Vec<Case> {
 fn upgrades() -> Vec<Case> {
     let websocket = format!("Connection: Upgrade\r\n{WEBSOCKET}");
     let other_version = format!("{websocket}Sec-WebSocket-Version: 99\r\n");
-    let http_10 =
-        format!("GET /~ HTTP/1.0\r\nHost: shop.test\r\n{websocket}Sec-WebSocket-Version: 13\r\n\r\n");
+    let http_10 = format!("GET /~ HTTP/1.0\r\nHost: shop.test\r\n{websocket}Sec-WebSocket-Version: 13\r\n\r\n");
     let h2c = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n";
     let gone = [Check::Lacks("upgrade"), Check::Lacks("connection"), Check::Lacks("http2-settings")];
     vec![

@@ -77,12 +77,9 @@ fn sequences() -> Vec<Case> {
         get("SMUG-PIPELINE-SAFE", "").then(NEXT).served([seen("GET", ""), next()]),
         with_body("SMUG-GET-CL-BODY-DESYNC", "GET").then(NEXT).served([seen("GET", "hello"), next()]),
         with_body("SMUG-OPTIONS-CL-BODY-DESYNC", "OPTIONS").then(NEXT).served([seen("OPTIONS", "hello"), next()]),
-        case(
-            "SMUG-GET-CL-PREFIX-DESYNC",
-            format!("GET /~ HTTP/1.1\r\nHost: shop.test\r\n{prefix_length}\r\n{prefix}"),
-        )
-        .then("\r\nGET /~/next HTTP/1.1\r\nHost: shop.test\r\n\r\n")
-        .served([seen("GET", prefix), next()]),
+        case("SMUG-GET-CL-PREFIX-DESYNC", format!("GET /~ HTTP/1.1\r\nHost: shop.test\r\n{prefix_length}\r\n{prefix}"))
+            .then("\r\nGET /~/next HTTP/1.1\r\nHost: shop.test\r\n\r\n")
+            .served([seen("GET", prefix), next()]),
         post("SMUG-EXPECT-100-CL-DESYNC", "Content-Length: 5\r\nExpect: 100-continue\r\n", "hello")
             .then(NEXT)
             .served([seen("POST", "hello"), next()]),
@@ -92,17 +89,27 @@ fn sequences() -> Vec<Case> {
             .outcome(Outcome::Anything)
             .sees([seen("POST", ""), seen("XGET", "").at("/~/next")])
             .service_may_refuse(),
-        get("PROXY-PIPELINE-OF-3", &format!("\r\n{NEXT}GET /~/last HTTP/1.1\r\nHost: shop.test\r\n"))
-            .served([seen("GET", ""), next(), last()]),
+        get("PROXY-PIPELINE-OF-3", &format!("\r\n{NEXT}GET /~/last HTTP/1.1\r\nHost: shop.test\r\n")).served([
+            seen("GET", ""),
+            next(),
+            last(),
+        ]),
         get("PROXY-PIPELINE-THEN-GARBAGE", &format!("\r\n{NEXT}GET /~/smuggled HTTP/1.1\nHost: shop.test\r\n"))
             .outcome(Outcome::ServedThenRefused(2, &[400]))
             .sees([seen("GET", ""), next()]),
-        post("PROXY-PIPELINE-AFTER-CHUNKS", "Transfer-Encoding: chunked\r\n", &format!("5\r\nhello\r\n0\r\n\r\n{NEXT}"))
-            .served([seen("POST", "hello"), next()]),
+        post(
+            "PROXY-PIPELINE-AFTER-CHUNKS",
+            "Transfer-Encoding: chunked\r\n",
+            &format!("5\r\nhello\r\n0\r\n\r\n{NEXT}"),
+        )
+        .served([seen("POST", "hello"), next()]),
         post("PROXY-PIPELINE-AFTER-TRAILERS", "Transfer-Encoding: chunked\r\n", &format!("0\r\nA: b\r\n\r\n{NEXT}"))
             .served([seen("POST", ""), next()]),
-        get("PROXY-PIPELINE-AFTER-CLOSE", &format!("Connection: close\r\n\r\nGET /~/smuggled HTTP/1.1\r\nHost: shop.test\r\n"))
-            .served_then_closed([seen("GET", "")]),
+        get(
+            "PROXY-PIPELINE-AFTER-CLOSE",
+            &format!("Connection: close\r\n\r\nGET /~/smuggled HTTP/1.1\r\nHost: shop.test\r\n"),
+        )
+        .served_then_closed([seen("GET", "")]),
         get("PROXY-HALF-CLOSED", "").served_then_closed([seen("GET", "")]).half_closes(),
         post("PROXY-HALF-CLOSED-AFTER-A-BODY", "Content-Length: 5\r\n", "hello")
             .served_then_closed([seen("POST", "hello")])

@@ -70,9 +70,12 @@ fn before_a_switch() -> Vec<Case> {
                    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
     let next = || seen("GET", "").at("/~/next");
     vec![
-        get("RUSTSEC-2026-0033-REQUEST-AFTER-UPGRADE", &format!("{upgrade}\r\nGET /~/next HTTP/1.1\r\nHost: shop.test\r\n"))
-            .outcome(Outcome::Anything)
-            .sees([seen("GET", ""), next()]),
+        get(
+            "RUSTSEC-2026-0033-REQUEST-AFTER-UPGRADE",
+            &format!("{upgrade}\r\nGET /~/next HTTP/1.1\r\nHost: shop.test\r\n"),
+        )
+        .outcome(Outcome::Anything)
+        .sees([seen("GET", ""), next()]),
         get("RUSTSEC-2026-0033-BYTES-AFTER-UPGRADE", &format!("{upgrade}\r\n\x01\x02 no HTTP"))
             .outcome(Outcome::Anything)
             .sees([seen("GET", "")]),

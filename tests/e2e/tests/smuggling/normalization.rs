@@ -20,6 +20,8 @@ pub fn cases() -> Vec<Case> {
         forwarded("PROXY-UNDERSCORE-FORWARDED-PROTO", "X_Forwarded-Proto: https\r\n", "x_forwarded-proto"),
         forwarded("PROXY-UNDERSCORE-FORWARDED-HOST", "X-Forwarded_Host: evil.test\r\n", "x-forwarded_host"),
         forwarded("PROXY-UNDERSCORE-REQUEST-ID", "X_Request_ID: mine\r\n", "x_request_id"),
-        get("PROXY-UNDERSCORE-OTHER", "X_Mine: kept\r\n").served([seen("GET", "")]).checks([Check::Has("x_mine", "kept")]),
+        get("PROXY-UNDERSCORE-OTHER", "X_Mine: kept\r\n")
+            .served([seen("GET", "")])
+            .checks([Check::Has("x_mine", "kept")]),
     ]
 }

@@ -16,7 +16,7 @@ use client::{Got, after, send};
 /// Nobody listens there: rows stay in the spool, which is not this test's concern.
 const NO_AGGREGATOR: &str = "http://127.0.0.1:9";
 /// Cases at once. Few connections to the service, so that what one case leaves behind would be the next one's.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 8;
 /// For a service's note of what it has answered, or of what broke off.
 const SETTLED: Duration = Duration::from_secs(20);
 

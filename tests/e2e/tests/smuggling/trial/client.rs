@@ -12,6 +12,9 @@ use crate::case::{Case, Outcome};
 /// Within which an answer that nobody asked for would come.
 const QUIET: Duration = Duration::from_millis(200);
 
+/// Within which an answer that is due comes, even on a busy machine: no case asks for work.
+const PATIENCE: Duration = Duration::from_secs(6);
+
 /// What came of a case.
 #[derive(Debug, Default)]
 pub struct Got {
@@ -29,7 +32,7 @@ impl Got {
 }
 
 pub async fn send(address: SocketAddr, case: &Case) -> Result<Got> {
-    let mut wire = Wire::connect(address).await?;
+    let mut wire = Wire::connect(address).await?.patient_for(PATIENCE);
     let mut got = Got::default();
     if case.outcome == Outcome::Anything {
         return anything(wire, case).await;
@@ -111,7 +114,7 @@ async fn anything(mut wire: Wire, case: &Case) -> Result<Got> {
 /// Another client's request, which must be answered as if nothing had happened.
 pub async fn after(address: SocketAddr, case: &Case, got: Result<Got>) -> Result<Got> {
     let got = got?;
-    let mut wire = Wire::connect(address).await?;
+    let mut wire = Wire::connect(address).await?.patient_for(PATIENCE);
     let path = format!("/{}/after", case.id);
     wire.send(format!("GET {path} HTTP/1.1\r\nHost: shop.test\r\nConnection: close\r\n\r\n")).await;
     let answer = wire.response("GET").await?.context("the next client gets no answer")?;
