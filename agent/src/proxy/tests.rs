@@ -8,5 +8,7 @@ mod heads;
 mod limits;
 mod reuse;
 mod sandbox;
+mod semantics;
+mod slow;
 mod units;
 mod wire;
