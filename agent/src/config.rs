@@ -35,8 +35,9 @@ pub const SETTINGS: &[Setting] = &[
         "RATE",
         "Share of ordinary requests that become rows, 0 to 1; counts stay exact at any rate",
     )
-    .default("1.0"),
-    Setting::new("slow", "DURATION", "Requests that take longer always become rows, as errors do").default("1s"),
+    .default("1.0")
+    .live(),
+    Setting::new("slow", "DURATION", "Requests that take longer always become rows, as errors do").default("1s").live(),
     Setting::new("route", "PATTERN", "Route to count requests under, before any is learned: /users/{id}, /static/*")
         .many(),
     Setting::new("redact", "PATTERN", "Path whose {name} segments are stored as their names, deeper paths included")
@@ -49,50 +50,63 @@ pub const SETTINGS: &[Setting] = &[
         .default("truncated"),
     Setting::new("host-interval", "DURATION", "Between two samples of the host").default("10s"),
     Setting::new("threads", "N", "Threads of the proxy; 0 means one a processor, two at most").default("0"),
-    Setting::new("connections-max", "N", "Client connections at once; more wait to be accepted").default("10000"),
-    Setting::new("requests-max", "N", "Requests under way at once; one more is answered 503").default("10000"),
-    Setting::new("header-bytes-max", "SIZE", "Of a request's head; then 431").default("64KiB"),
-    Setting::new("headers-max", "N", "Headers of a request, 256 at most; then 431").default("100"),
-    Setting::new("uri-bytes-max", "SIZE", "Of a request's target; then 414").default("32KiB"),
+    Setting::new("connections-max", "N", "Client connections at once; more wait to be accepted")
+        .default("10000")
+        .live(),
+    Setting::new("requests-max", "N", "Requests under way at once; one more is answered 503").default("10000").live(),
+    Setting::new("header-bytes-max", "SIZE", "Of a request's head; then 431").default("64KiB").live(),
+    Setting::new("headers-max", "N", "Headers of a request, 256 at most; then 431").default("100").live(),
+    Setting::new("uri-bytes-max", "SIZE", "Of a request's target; then 414").default("32KiB").live(),
     Setting::new("header-timeout", "DURATION", "From a request's first byte to the end of its head; then 408")
-        .default("10s"),
-    Setting::new("client-idle", "DURATION", "A client's connection may idle this long between requests").default("75s"),
+        .default("10s")
+        .live(),
+    Setting::new("client-idle", "DURATION", "A client's connection may idle this long between requests")
+        .default("75s")
+        .live(),
     Setting::new(
         "client-rate-min",
         "N",
         "Bytes a second, over 10 s, that a client must send or take while it is waited for; 0 means any",
     )
-    .default("240"),
+    .default("240")
+    .live(),
     Setting::new(
         "half-close-timeout",
         "DURATION",
         "A client that has ended its sending side is still answered for this long; 0s means not at all",
     )
-    .default("5s"),
+    .default("5s")
+    .live(),
     Setting::new("connection-age-max", "DURATION", "A client's connection ends after this; 0s means never")
-        .default("0s"),
-    Setting::new("connect-timeout", "DURATION", "For a connection to the service; then 504").default("5s"),
+        .default("0s")
+        .live(),
+    Setting::new("connect-timeout", "DURATION", "For a connection to the service; then 504").default("5s").live(),
     Setting::new("response-timeout", "DURATION", "For the head of the service's response; then 504; 0s means none")
-        .default("60s"),
+        .default("60s")
+        .live(),
     Setting::new("response-idle", "DURATION", "Between two pieces of a response's body; 0s means any time")
-        .default("5m"),
+        .default("5m")
+        .live(),
     Setting::new("request-timeout", "DURATION", "For a request and its response in all; then 504; 0s means none")
-        .default("0s"),
+        .default("0s")
+        .live(),
     Setting::new(
         "upstream-idle",
         "DURATION",
         "Idle connections to the service are kept this long; keep it below the service's own",
     )
-    .default("1s"),
+    .default("1s")
+    .live(),
     Setting::new("tunnel-idle", "DURATION", "A tunnel (WebSocket and others) may be silent this long; 0s means ever")
-        .default("1h"),
+        .default("1h")
+        .live(),
     Setting::new(
         "trusted-proxies",
         "NETWORKS",
         "Whose X-Forwarded-* are believed: networks such as 10.0.0.0/8, separated by commas; private; or none",
     )
     .default("private"),
-    Setting::new("allow-connect", "true|false", "Pass CONNECT on to the service").default("false"),
+    Setting::new("allow-connect", "", "Pass CONNECT on to the service, and open its tunnel").switch(),
     Setting::new("drain-timeout", "DURATION", "A stop waits this long for requests under way, then cuts them")
         .default("3s"),
     Setting::new("log-level", "LEVEL", "error, warn, info, debug or trace; or a filter").default("info"),

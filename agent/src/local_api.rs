@@ -1,11 +1,13 @@
 //! The agent's own API, for the service beside it and for whoever looks after the agent. Adapters only.
 
+mod config;
 mod events;
 mod health;
 mod performance;
 mod stats;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -23,6 +25,7 @@ use ridealong_edge::loopback::require_loopback_host;
 use serde_json::{Value, json};
 
 use crate::books::Books;
+use crate::live::Live;
 use crate::proxy::Counters;
 use crate::shipper::ShipperStatus;
 use crate::spool::{Spool, SpoolStatus};
@@ -41,6 +44,9 @@ pub struct LocalServices {
     pub books: Arc<Books>,
     pub shipper: Arc<Mutex<ShipperStatus>>,
     pub proxy: Arc<Counters>,
+    pub live: Live,
+    /// Set when the agent stops: it is not ready any more.
+    pub stopping: Arc<AtomicBool>,
     pub last_minutes: Arc<LastMinutes>,
     pub defaults: Arc<Defaults>,
     pub recent: Arc<Recent>,
@@ -56,6 +62,7 @@ pub fn router(services: LocalServices) -> Router {
         .route("/health", get(health::health))
         .route("/stats", get(stats::stats))
         .route("/performance", get(performance::performance))
+        .route("/config", get(config::get).put(config::put))
         .route("/flush", post(flush));
     Router::new()
         .nest("/api/analytics", analytics)

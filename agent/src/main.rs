@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{ArgMatches, Command};
 use ridealong_agent::config::{self, Config, PREFIX, SETTINGS};
+use ridealong_agent::live::with_changes;
 use ridealong_agent::run::run;
 use ridealong_common::settings::{Faults, Layered, environment, with_flags};
 use tracing_subscriber::EnvFilter;
@@ -21,10 +22,14 @@ fn main() -> ExitCode {
         Err(faults) => return say(&faults.to_string(), BAD_CONFIGURATION),
     };
     match name {
-        "run" => match start_logging(&config).and_then(|()| run(&config, &layered.unknown_variables)) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => say(&format!("error: {error:#}\n"), 1),
-        },
+        "run" => {
+            let flags = flags.clone();
+            let gather = Box::new(move || Layered::gather(SETTINGS, PREFIX, &flags, environment()));
+            match start_logging(&config).and_then(|()| run(gather)) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => say(&format!("error: {error:#}\n"), 1),
+            }
+        }
         "check" => print("the configuration is valid\n"),
         _ => print(&config::shown(&layered)),
     }
@@ -44,9 +49,7 @@ fn command() -> Command {
 }
 
 fn configuration(flags: &ArgMatches) -> Result<(Layered, Config), Faults> {
-    let layered = Layered::gather(SETTINGS, PREFIX, flags, environment())?;
-    let config = Config::check(&layered)?;
-    Ok((layered, config))
+    with_changes(Layered::gather(SETTINGS, PREFIX, flags, environment())?)
 }
 
 /// A plain level is ours; libraries speak from WARN on. Anything else is taken as a filter for all.

@@ -29,6 +29,8 @@ pub use salt::{Salt, SaltError};
 /// The header that has a column of its own.
 const USER_AGENT: &str = "user-agent";
 const REFERER: &str = "referer";
+/// Of all other headers together; what is longer is not kept.
+const HEADERS_BYTES_MAX: usize = 8 << 10;
 
 /// As an operator sets it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -95,6 +97,9 @@ impl Privacy {
     /// Only what is named, whatever was captured.
     pub fn headers(&self, captured: Vec<(&'static str, String)>) -> KeptHeaders {
         let mut kept = KeptHeaders::default();
+        if captured.is_empty() {
+            return kept;
+        }
         let mut others = Map::new();
         for (name, value) in captured {
             if !self.settings.record_headers.iter().any(|allowed| allowed.as_str() == name) {
@@ -107,6 +112,8 @@ impl Privacy {
             }
         }
         kept.others = (!others.is_empty()).then(|| Value::Object(others).to_string());
+        // Cut, it would be no JSON.
+        kept.others.take_if(|text| text.len() > HEADERS_BYTES_MAX);
         kept
     }
 

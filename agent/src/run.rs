@@ -2,12 +2,14 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use ridealong_common::event::Defaults;
 use ridealong_common::ids::ProducerId;
 use ridealong_common::rows::Resource;
+use ridealong_common::settings::Layered;
 use ridealong_edge::body::Bodies;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
@@ -17,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::books::Books;
 use crate::config::Config;
 use crate::host::{self, HostSampler};
+use crate::live::{Gather, Live, with_changes};
 use crate::local_api::{LocalServices, router};
 use crate::privacy::{ClientAddress, Privacy, Salt};
 use crate::proxy::{Proxy, ProxyOptions, RunningProxy};
@@ -33,8 +36,10 @@ const BACKLOG: u32 = 256;
 /// Bodies of the own API that are read at one moment.
 const BODIES_BYTES_MAX: usize = 32 << 20;
 
-pub fn run(config: &Config, unknown_variables: &[String]) -> Result<()> {
-    for variable in unknown_variables {
+/// `gather` reads the configuration as written, at the start and whenever it is to be read again.
+pub fn run(gather: Box<Gather>) -> Result<()> {
+    let (layered, config) = with_changes(gather()?)?;
+    for variable in &layered.unknown_variables {
         tracing::warn!(variable, "unknown environment variable, ignored");
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -43,7 +48,7 @@ pub fn run(config: &Config, unknown_variables: &[String]) -> Result<()> {
         .enable_all()
         .build()
         .context("cannot start the control thread")?;
-    let starting = Agent::start(config)?;
+    let starting = Agent::start(&config, layered, gather)?;
     runtime.block_on(async { starting.await?.until_stopped().await })
 }
 
@@ -55,11 +60,13 @@ struct Agent {
     tasks: JoinSet<()>,
     stop_delivery: CancellationToken,
     stop_rest: CancellationToken,
+    live: Live,
+    stopping: Arc<AtomicBool>,
     drain_timeout: Duration,
 }
 
 impl Agent {
-    fn start(config: &Config) -> Result<impl Future<Output = Result<Self>>> {
+    fn start(config: &Config, layered: Layered, gather: Box<Gather>) -> Result<impl Future<Output = Result<Self>>> {
         let started = Instant::now();
         let producer = ProducerId::draw();
         let books = Arc::new(Books::default());
@@ -74,7 +81,10 @@ impl Agent {
         let spool =
             Spool::open(options, Arc::clone(&books), Arc::clone(&last_minutes)).context("cannot open the spool")?;
         let recording = recording(config, &spool, &books)?;
+        let sampling = recording.sampling.clone();
         let proxy = start_proxy(config, recording)?;
+        let live = Live::new(gather, layered, &config.spool, proxy.limits(), sampling);
+        let stopping = Arc::new(AtomicBool::new(false));
         let defaults =
             Defaults { source: Some(resource.service), version: resource.version, environment: resource.environment };
         let config = config.clone();
@@ -88,6 +98,8 @@ impl Agent {
                 books: Arc::clone(&books),
                 shipper: shipper.status(),
                 proxy: proxy.counters(),
+                live: live.clone(),
+                stopping: Arc::clone(&stopping),
                 last_minutes,
                 defaults: Arc::new(defaults),
                 recent: Arc::default(),
@@ -100,13 +112,22 @@ impl Agent {
             let (spool_, books_, stop) = (spool.clone(), Arc::clone(&books), stop_rest.clone());
             tasks.spawn(async move { host::run(sampler, config.host_interval, spool_, &books_, stop).await });
             announce(&proxy, api, producer, started);
-            Ok(Self { proxy, spool, books, tasks, stop_delivery, stop_rest, drain_timeout: config.drain_timeout })
+            let drain_timeout = config.drain_timeout;
+            Ok(Self { proxy, spool, books, tasks, stop_delivery, stop_rest, live, stopping, drain_timeout })
         })
     }
 
     async fn until_stopped(self) -> Result<()> {
-        stop_signal().await?;
+        let mut hang_up = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
+        let mut stop = std::pin::pin!(stop_signal());
+        loop {
+            tokio::select! {
+                stopped = &mut stop => break stopped?,
+                _ = hang_up.recv() => reload(&self.live),
+            }
+        }
         tracing::info!("stopping");
+        self.stopping.store(true, Ordering::Relaxed);
         self.stop().await;
         Ok(())
     }
@@ -133,6 +154,15 @@ impl Agent {
         // The thread may be in an fsync; the control thread has nothing else to do by now.
         spool.close();
         tracing::info!("stopped");
+    }
+}
+
+/// Reads the configuration again; one that is invalid changes nothing.
+fn reload(live: &Live) {
+    match live.reload() {
+        Ok(waiting) if waiting.is_empty() => tracing::info!("configuration reloaded"),
+        Ok(waiting) => tracing::warn!(keys = waiting.join(","), "configuration reloaded; these wait for a restart"),
+        Err(faults) => tracing::error!(%faults, "configuration not reloaded, the old one holds"),
     }
 }
 

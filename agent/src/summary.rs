@@ -6,10 +6,11 @@
 //! Several rows of one interval and key add up.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use foldhash::fast::RandomState;
 use http::Method;
 use parking_lot::Mutex;
 use ridealong_common::rows::{RequestRow, SummaryRow};
@@ -35,12 +36,25 @@ pub struct Tally {
     pub response_bytes: u64,
 }
 
-impl Tally {
-    pub fn of(row: &RequestRow) -> Self {
+/// The same, borrowed from a row or a tally.
+#[derive(Clone, Copy, Debug)]
+pub struct Counted<'a> {
+    timestamp: Timestamp,
+    route: &'a Arc<str>,
+    method: &'a Cow<'static, str>,
+    status: Option<u16>,
+    is_error: bool,
+    duration_us: u64,
+    request_bytes: u64,
+    response_bytes: u64,
+}
+
+impl<'a> Counted<'a> {
+    pub fn of_row(row: &'a RequestRow) -> Self {
         Self {
             timestamp: row.timestamp,
-            route: Arc::clone(&row.route),
-            method: row.method.clone(),
+            route: &row.route,
+            method: &row.method,
             status: row.status,
             is_error: row.is_error(),
             duration_us: row.duration_us,
@@ -48,44 +62,84 @@ impl Tally {
             response_bytes: row.response_bytes,
         }
     }
+
+    pub fn of_tally(tally: &'a Tally) -> Self {
+        Self {
+            timestamp: tally.timestamp,
+            route: &tally.route,
+            method: &tally.method,
+            status: tally.status,
+            is_error: tally.is_error,
+            duration_us: tally.duration_us,
+            request_bytes: tally.request_bytes,
+            response_bytes: tally.response_bytes,
+        }
+    }
 }
 
 /// A method's name; those of HTTP itself are not allocated.
 pub fn method_of(method: &Method) -> Cow<'static, str> {
-    const KNOWN: [&str; 9] = ["GET", "POST", "PUT", "DELETE", "HEAD", "PATCH", "OPTIONS", "CONNECT", "TRACE"];
-    match KNOWN.iter().find(|known| **known == method.as_str()) {
-        Some(known) => Cow::Borrowed(known),
-        None => Cow::Owned(method.as_str().to_owned()),
-    }
+    let known = match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
+        Method::HEAD => "HEAD",
+        Method::PATCH => "PATCH",
+        Method::OPTIONS => "OPTIONS",
+        Method::CONNECT => "CONNECT",
+        Method::TRACE => "TRACE",
+        _ => return Cow::Owned(method.as_str().to_owned()),
+    };
+    Cow::Borrowed(known)
+}
+
+/// Summaries in the making: one for each interval, route, method and status.
+#[derive(Default)]
+pub struct Summing<'a> {
+    rows: Vec<SummaryRow>,
+    /// Where in `rows` each key is.
+    places: HashMap<Key<'a>, usize, RandomState>,
 }
 
 /// Interval, route, method, status.
-type Key = (i64, Arc<str>, Cow<'static, str>, Option<u16>);
+type Key<'a> = (i64, &'a str, &'a str, Option<u16>);
 
-/// One row for each interval, route, method and status among the exchanges.
-pub fn summarised(tallies: impl Iterator<Item = Tally>) -> Vec<SummaryRow> {
-    let mut summaries: BTreeMap<Key, SummaryRow> = BTreeMap::new();
-    for tally in tallies {
-        let start = tally.timestamp.micros().div_euclid(INTERVAL_US) * INTERVAL_US;
-        let key = (start, Arc::clone(&tally.route), tally.method.clone(), tally.status);
-        let summary = summaries.entry(key).or_insert_with(|| empty(start, &tally));
+impl<'a> Summing<'a> {
+    pub fn add(&mut self, counted: &Counted<'a>) {
+        let start = counted.timestamp.micros().div_euclid(INTERVAL_US) * INTERVAL_US;
+        let rows = &mut self.rows;
+        let place = *self.places.entry((start, counted.route, counted.method, counted.status)).or_insert_with(|| {
+            rows.push(empty(start, counted));
+            rows.len() - 1
+        });
+        let summary = &mut rows[place];
         summary.count += 1;
-        summary.error_count += u64::from(tally.is_error);
-        summary.duration_sum_us += tally.duration_us;
-        summary.duration_max_us = summary.duration_max_us.max(tally.duration_us);
-        summary.duration_sketch.add(tally.duration_us);
-        summary.request_bytes += tally.request_bytes;
-        summary.response_bytes += tally.response_bytes;
+        summary.error_count += u64::from(counted.is_error);
+        summary.duration_sum_us += counted.duration_us;
+        summary.duration_max_us = summary.duration_max_us.max(counted.duration_us);
+        summary.duration_sketch.add(counted.duration_us);
+        summary.request_bytes += counted.request_bytes;
+        summary.response_bytes += counted.response_bytes;
     }
-    summaries.into_values().collect()
+
+    /// By interval, then by route, method and status.
+    pub fn into_rows(self) -> Vec<SummaryRow> {
+        let mut rows = self.rows;
+        rows.sort_unstable_by(|one, other| {
+            let by = one.timestamp.cmp(&other.timestamp).then_with(|| one.route.cmp(&other.route));
+            by.then_with(|| one.method.cmp(&other.method)).then_with(|| one.status.cmp(&other.status))
+        });
+        rows
+    }
 }
 
-fn empty(start: i64, tally: &Tally) -> SummaryRow {
+fn empty(start: i64, counted: &Counted<'_>) -> SummaryRow {
     SummaryRow {
         timestamp: Timestamp(start),
-        route: Arc::clone(&tally.route),
-        method: tally.method.clone(),
-        status: tally.status,
+        route: Arc::clone(counted.route),
+        method: counted.method.clone(),
+        status: counted.status,
         count: 0,
         error_count: 0,
         duration_sum_us: 0,

@@ -18,6 +18,7 @@
 //! is the format: add at the end only. [`Block::check`] is the gate: what passes it can be read without a panic.
 
 mod build;
+mod encoder;
 mod read;
 
 use std::fmt;
@@ -30,6 +31,8 @@ use crate::limits::{BLOCK_BYTES_MAX, BLOCK_COLUMNS_MAX, BLOCK_ROWS_MAX};
 use crate::sketch::Sketch;
 use crate::table::{ColumnKind, RECEIVED_AT, Table};
 
+pub use build::ColumnSink;
+pub use encoder::Encoder;
 pub use read::{Cell, CheckedBlock};
 
 /// Rows of one table. As decoded: nothing about it is checked yet.

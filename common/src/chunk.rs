@@ -17,6 +17,8 @@
 //! The numbers and the CRC stay with the events through salvage, splitting and resending, whatever compression a chunk
 //! is stored with on the way; the same numbers with another CRC are an alarm at the aggregator.
 
+use std::io;
+
 use bytes::Bytes;
 use thiserror::Error;
 
@@ -70,8 +72,18 @@ pub enum ChunkError {
 impl Chunk {
     /// Numbers the rows of a block.
     pub fn new(producer: ProducerId, table: Table, first: u64, block: &Block) -> Result<Self, ChunkError> {
-        let count = block.rows();
-        let block = Bytes::from(block.encode()?);
+        Self::of_encoded(producer, table, first, block.rows(), block.encode()?)
+    }
+
+    /// Numbers the rows of a block that is encoded already.
+    pub fn of_encoded(
+        producer: ProducerId,
+        table: Table,
+        first: u64,
+        count: u32,
+        block: Vec<u8>,
+    ) -> Result<Self, ChunkError> {
+        let block = Bytes::from(block);
         if block.len() > BLOCK_BYTES_MAX {
             return Err(ChunkError::Limit("a block's bytes"));
         }
@@ -86,7 +98,16 @@ impl Chunk {
 
     /// As stored: compressed when that makes it smaller.
     pub fn encode(&self) -> Vec<u8> {
-        let compressed = zstd::bulk::compress(&self.block, ZSTD_LEVEL).ok().filter(|it| it.len() < self.block.len());
+        self.stored(zstd::bulk::compress(&self.block, ZSTD_LEVEL))
+    }
+
+    /// The same, for one chunk after the other.
+    pub fn encode_with(&self, compressor: &mut ChunkCompressor) -> Vec<u8> {
+        self.stored(compressor.0.compress(&self.block))
+    }
+
+    fn stored(&self, compressed: io::Result<Vec<u8>>) -> Vec<u8> {
+        let compressed = compressed.ok().filter(|it| it.len() < self.block.len());
         let (compression, stored) = match &compressed {
             Some(bytes) => (ZSTD, bytes.as_slice()),
             None => (PLAIN, self.block.as_ref()),
@@ -127,6 +148,16 @@ impl Chunk {
     pub fn verified(self) -> Result<Self, ChunkError> {
         let found = checksum(self.producer, self.table, self.first, self.count, &self.block);
         if found == self.crc { Ok(self) } else { Err(ChunkError::Checksum { found, expected: self.crc }) }
+    }
+}
+
+/// Compresses chunks without setting up anew for each.
+pub struct ChunkCompressor(zstd::bulk::Compressor<'static>);
+
+impl ChunkCompressor {
+    /// An error means that there is no memory.
+    pub fn new() -> io::Result<Self> {
+        zstd::bulk::Compressor::new(ZSTD_LEVEL).map(Self)
     }
 }
 

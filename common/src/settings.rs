@@ -8,7 +8,7 @@
 mod file;
 mod value;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -30,11 +30,13 @@ pub struct Setting {
     pub many: bool,
     /// Takes no value on the command line.
     pub switch: bool,
+    /// May change while the program runs.
+    pub live: bool,
 }
 
 impl Setting {
     pub const fn new(key: &'static str, value_name: &'static str, help: &'static str) -> Self {
-        Self { key, default: None, value_name, help, many: false, switch: false }
+        Self { key, default: None, value_name, help, many: false, switch: false, live: false }
     }
 
     pub const fn default(mut self, text: &'static str) -> Self {
@@ -53,6 +55,11 @@ impl Setting {
         self
     }
 
+    pub const fn live(mut self) -> Self {
+        self.live = true;
+        self
+    }
+
     fn variable(&self, prefix: &str) -> String {
         format!("{prefix}{}", self.key.to_ascii_uppercase().replace('-', "_"))
     }
@@ -62,9 +69,16 @@ impl Setting {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
     Default,
-    File { path: PathBuf, line: usize },
-    Environment { variable: String },
+    File {
+        path: PathBuf,
+        line: usize,
+    },
+    Environment {
+        variable: String,
+    },
     Flag,
+    /// Set over the program's own API while it ran.
+    Changed,
 }
 
 impl fmt::Display for Origin {
@@ -74,6 +88,7 @@ impl fmt::Display for Origin {
             Origin::File { path, line } => write!(out, "{}:{line}", path.display()),
             Origin::Environment { variable } => write!(out, "environment {variable}"),
             Origin::Flag => out.write_str("flag"),
+            Origin::Changed => out.write_str("changed while running"),
         }
     }
 }
@@ -194,6 +209,32 @@ impl Layered {
         }
     }
 
+    /// Lays above everything else what was changed while the program ran.
+    pub fn lay_changes(&mut self, settings: &'static [Setting], changes: &BTreeMap<String, String>) {
+        for setting in settings.iter().filter(|setting| setting.live) {
+            if let Some(text) = changes.get(setting.key) {
+                self.values.insert(setting.key, (vec![text.clone()], Origin::Changed));
+            }
+        }
+    }
+
+    /// Takes over the values of what may change while the program runs.
+    pub fn take_live(&mut self, settings: &'static [Setting], other: &Self) {
+        for setting in settings.iter().filter(|setting| setting.live) {
+            match other.values.get(setting.key) {
+                Some(value) => self.values.insert(setting.key, value.clone()),
+                None => self.values.remove(setting.key),
+            };
+        }
+    }
+
+    /// The keys whose values differ.
+    pub fn differing(&self, other: &Self) -> Vec<&'static str> {
+        let keys: BTreeSet<&'static str> = self.values.keys().chain(other.values.keys()).copied().collect();
+        let text = |layered: &Self, key: &'static str| layered.values.get(key).map(|(values, _)| values.clone());
+        keys.into_iter().filter(|key| text(self, key) != text(other, key)).collect()
+    }
+
     /// Each setting that has a value, with the value and where it came from, for `config`.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, String, &Origin)> {
         self.values.iter().map(|(key, (values, origin))| (*key, values.join(","), origin))
@@ -257,6 +298,20 @@ impl<'a> Reader<'a> {
             }
         }
     }
+}
+
+/// The setting that a key of JSON names: as a flag, in camelCase or in snake_case. If there is none, the nearest key.
+pub fn by_json_key(settings: &'static [Setting], key: &str) -> Result<&'static Setting, Option<&'static str>> {
+    let mut flag = String::with_capacity(key.len() + 4);
+    for letter in key.chars() {
+        match letter {
+            '_' => flag.push('-'),
+            'A'..='Z' => flag.extend(['-', letter.to_ascii_lowercase()]),
+            _ => flag.push(letter),
+        }
+    }
+    let found = settings.iter().find(|setting| setting.key == flag);
+    found.ok_or_else(|| nearest(&flag, settings.iter().map(|setting| setting.key)))
 }
 
 /// The valid name nearest to a mistyped one.

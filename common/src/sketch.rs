@@ -17,7 +17,7 @@
 //!
 //! Varints are unsigned LEB128.
 
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
 
 use thiserror::Error;
 
@@ -34,7 +34,8 @@ const INDEX_MAX: u32 = 2_220;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sketch {
     zeros: u64,
-    bins: BTreeMap<u32, u64>,
+    /// Index and count, by index: fewer steps to find one than in a tree, and one piece of memory.
+    bins: Vec<(u32, u64)>,
 }
 
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -54,23 +55,25 @@ impl Sketch {
         if value == 0 {
             self.zeros = self.zeros.saturating_add(1);
         } else {
-            let bin = self.bins.entry(index_of(value)).or_default();
-            *bin = bin.saturating_add(1);
-            self.shrink();
+            let index = index_of(value);
+            match self.bins.binary_search_by_key(&index, |(index, _)| *index) {
+                Ok(at) => self.bins[at].1 = self.bins[at].1.saturating_add(1),
+                Err(at) => {
+                    self.bins.insert(at, (index, 1));
+                    self.shrink();
+                }
+            }
         }
     }
 
     pub fn merge(&mut self, other: &Sketch) {
         self.zeros = self.zeros.saturating_add(other.zeros);
-        for (index, count) in &other.bins {
-            let bin = self.bins.entry(*index).or_default();
-            *bin = bin.saturating_add(*count);
-        }
+        self.bins = merged(&self.bins, &other.bins);
         self.shrink();
     }
 
     pub fn count(&self) -> u64 {
-        self.bins.values().fold(self.zeros, |sum, count| sum.saturating_add(*count))
+        self.bins.iter().fold(self.zeros, |sum, (_, count)| sum.saturating_add(*count))
     }
 
     /// The value at quantile `q` in 0..=1 (0.95 is p95), within 1 %; `None` when nothing was added.
@@ -90,7 +93,7 @@ impl Sketch {
                 return Some(value_of(*index));
             }
         }
-        self.bins.last_key_value().map(|(index, _)| value_of(*index))
+        self.bins.last().map(|(index, _)| value_of(*index))
     }
 
     pub fn encode(&self) -> Vec<u8> {
@@ -118,7 +121,7 @@ impl Sketch {
         if length > BINS_MAX as u64 {
             return Err(SketchError::Damaged);
         }
-        let mut bins = BTreeMap::new();
+        let mut bins = Vec::new();
         let mut index = 0u32;
         for at in 0..length {
             let gap = read_varint(&mut rest)?;
@@ -131,19 +134,36 @@ impl Sketch {
             if index > INDEX_MAX || count == 0 {
                 return Err(SketchError::Damaged);
             }
-            bins.insert(index, count);
+            bins.push((index, count));
         }
         if rest.is_empty() { Ok(Self { zeros, bins }) } else { Err(SketchError::Damaged) }
     }
 
     fn shrink(&mut self) {
-        while self.bins.len() > BINS_MAX {
-            let Some((_, count)) = self.bins.pop_first() else { return };
-            if let Some(mut lowest) = self.bins.first_entry() {
-                *lowest.get_mut() = lowest.get().saturating_add(count);
-            }
+        let over = self.bins.len().saturating_sub(BINS_MAX);
+        if over > 0 {
+            let lowest: u64 = self.bins.drain(..over).fold(0, |sum, (_, count)| sum.saturating_add(count));
+            self.bins[0].1 = self.bins[0].1.saturating_add(lowest);
         }
     }
+}
+
+/// The bins of both, by index.
+fn merged(one: &[(u32, u64)], other: &[(u32, u64)]) -> Vec<(u32, u64)> {
+    let mut bins = Vec::with_capacity(one.len() + other.len());
+    let (mut one, mut other) = (one.iter().copied().peekable(), other.iter().copied().peekable());
+    while let (Some(left), Some(right)) = (one.peek().copied(), other.peek().copied()) {
+        bins.push(match left.0.cmp(&right.0) {
+            Ordering::Less => left,
+            Ordering::Greater => right,
+            Ordering::Equal => (left.0, left.1.saturating_add(right.1)),
+        });
+        one.next_if(|bin| bin.0 <= right.0);
+        other.next_if(|bin| bin.0 <= left.0);
+    }
+    bins.extend(one);
+    bins.extend(other);
+    bins
 }
 
 fn index_of(value: u64) -> u32 {

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Compares the agent's proxy with nginx and haproxy on this machine, in one run: all time or log every request.
 #
-#   tests/load/proxy.sh [OPTIONS OF proxybench.py run]      for example --rounds 1 --duration 4 --conns 64 --rt
+#   tests/load/proxy.sh [OPTIONS OF proxybench.py run]      for example --rounds 1 --duration 4 --conns 64 --bodies 1024 --rt
 #
 # Starts an aggregator and an agent that really delivers to it, pins the agent like every other proxy, and proves at the
 # end that SQL finds every request of the agent exactly once. Debian packages: nginx-light haproxy wrk gcc python3.
@@ -16,6 +16,8 @@ backend=18080 proxy=18180 api=18181 aggregator=18182
 for tool in nginx haproxy wrk gcc python3 curl; do
     command -v "$tool" >/dev/null || { echo "proxy.sh needs $tool: apt-get install nginx-light haproxy wrk gcc python3 curl" >&2; exit 2; }
 done
+
+python3 "$here/startup.py" --agent "$binaries/ridealong-agent"
 
 work=$(mktemp -d)
 pids=()

@@ -16,7 +16,7 @@ def medians(results, test, target):
 def ratios(results):
     targets = list(dict.fromkeys(it["target"] for it in results))
     print("\nThe agent in relation: below 1 it takes less, for req/s above 1 it does more. Others' processor time in the last column.")
-    print(f"{'test':10} {'agent against':14} {'req/s':>7} {'CPU':>7} {'p50':>7} {'p99':>7} {'memory':>7} {'others %':>9}")
+    print(f"{'test':18} {'agent against':14} {'req/s':>7} {'CPU':>7} {'p50':>7} {'p99':>7} {'memory':>7} {'others %':>9}")
     for test in dict.fromkeys(it["test"] for it in results):
         agent = medians(results, test, "agent")
         for target in targets:
@@ -25,7 +25,7 @@ def ratios(results):
             peer = medians(results, test, target)
             cells = [agent[key] / peer[key] if peer[key] else None for key in ("rps", "cpu", "p50", "p99", "hwm")]
             text = " ".join(f"{'-' if cell is None else f'{cell:.2f}':>7}" for cell in cells)
-            print(f"{test:10} {target:14} {text} {max(agent['foreign'], peer['foreign']):9.1f}")
+            print(f"{test:18} {target:14} {text} {max(agent['foreign'], peer['foreign']):9.1f}")
 
 
 def conserved(folder):

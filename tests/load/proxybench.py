@@ -31,6 +31,7 @@ All traffic is loopback and bounded by --duration.
 """
 import argparse, ctypes, json, os, re, shlex, shutil, signal, socket, statistics
 import subprocess, sys, tempfile, time, hashlib, urllib.request
+from collections import namedtuple
 
 LOADGEN_C = r'''
 #define _GNU_SOURCE
@@ -240,6 +241,17 @@ def hostport(url):
     return ("127.0.0.1" if m[1] == "localhost" else m[1]), int(m[2])
 
 
+# One column of a comparison: wrk or the open loop, with how many connections or requests a second, which body, and whether
+# each request has a connection of its own.
+Test = namedtuple("Test", "kind value body_bytes closes")
+
+
+def name_of(test, usual_body):
+    """`wrk64`, `wrk64-100KiB`, `wrk64-close` ..."""
+    size = "" if test.body_bytes == usual_body else f"-{test.body_bytes / 1024:g}KiB"
+    return f"{test.kind}{test.value}{size}{'-close' if test.closes else ''}"
+
+
 def counter_of(where):
     if where is None:
         return None
@@ -327,15 +339,19 @@ http {{
     def start_backend(self):
         for q in [self.a.backend_port]:
             self.free(q)
-        body = "x" * self.a.body_bytes
-        if self.a.body_bytes > 4000:
-            os.makedirs(f"{self.dir}/www", exist_ok=True)
-            self.put("www/index.html", body)
-            loc = f"root {self.dir}/www; sendfile on; open_file_cache max=16;"
-        else:
-            loc = f'default_type text/plain; return 200 "{body}";'
+        os.makedirs(f"{self.dir}/www", exist_ok=True)
+        places = []
+        for at, size in enumerate(self.a.bodies):
+            if size > 4000:            # longer than one word of the configuration may be
+                self.put(f"www/{size}", "x" * size)
+                answer = f"root {self.dir}/www; sendfile on; open_file_cache max=16; default_type text/plain;"
+            else:
+                answer = f'default_type text/plain; return 200 "{"x" * size}";'
+            places.append(f"location = /{size} {{ {answer} }}")
+            if at == 0:
+                places.append(f"location = / {{ rewrite ^ /{size} last; }}")
         conf = self.put("backend.conf", self.nginx_head("backend", "access_log off;") + f"""
-  server {{ listen 127.0.0.1:{self.a.backend_port} backlog=4096;{''.join(f" listen 127.0.0.1:{q} backlog=4096;" for q in self.a.also_port)} location / {{ {loc} }} }}
+  server {{ listen 127.0.0.1:{self.a.backend_port} backlog=4096;{''.join(f" listen 127.0.0.1:{q} backlog=4096;" for q in self.a.also_port)} {' '.join(places)} }}
 }}
 """)
         p = self.start("backend", ["nginx", "-p", self.dir, "-c", conf], self.load_cpus)
@@ -359,6 +375,7 @@ http {{
   upstream be {{ server 127.0.0.1:{a.backend_port}; keepalive 1024; keepalive_requests 1000000000; keepalive_timeout 3600s; }}
   server {{ listen 127.0.0.1:{port} backlog=4096;
     location / {{ proxy_pass http://be; proxy_http_version 1.1; proxy_set_header Connection "";
+      proxy_buffers 16 16k; proxy_max_temp_file_size 0;
       proxy_set_header Host $host; proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; }} }}
 }}
 """)
@@ -503,8 +520,9 @@ http://127.0.0.1:{port} {{
 
     def once(self, t, test):
         a = self.a
-        kind, val = test
+        kind, val = test.kind, test.value
         host, port = hostport(t["url"])
+        path = f"/{test.body_bytes}"
         pids = family(t["roots"]) if t["roots"] else []
         pin(pids, self.proxy_cpus)
         for p in pids if a.nice or a.rt else ():
@@ -517,14 +535,15 @@ http://127.0.0.1:{port} {{
             except OSError:
                 pass
         aff = (lambda: os.sched_setaffinity(0, self.load_cpus)) if self.load_cpus else None
-        u = t["url"].rstrip("/") + a.path
+        u = t["url"].rstrip("/") + path
         if kind == "wrk":
-            warm = ["wrk", "-t1", f"-c{val}", "-d1s", u]
-            cmd = ["wrk", "-t1", f"-c{val}", f"-d{a.duration}s", "-s", self.lua, u]
+            head = ["-H", "Connection: close"] if test.closes else []
+            warm = ["wrk", "-t1", f"-c{val}", "-d1s", *head, u]
+            cmd = ["wrk", "-t1", f"-c{val}", f"-d{a.duration}s", *head, "-s", self.lua, u]
         else:
             extra = ["poisson"] if a.poisson else []
-            warm = [self.loadgen, host, str(port), a.path, str(val), str(a.open_conns), "1", "0"] + extra
-            cmd = [self.loadgen, host, str(port), a.path, str(val), str(a.open_conns), str(a.duration + 1), "1"] + extra
+            warm = [self.loadgen, host, str(port), path, str(val), str(a.open_conns), "1", "0"] + extra
+            cmd = [self.loadgen, host, str(port), path, str(val), str(a.open_conns), str(a.duration + 1), "1"] + extra
         subprocess.run(warm, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=aff, timeout=60)
         time.sleep(0.3)
         sink = [self.sinkproc.pid] if self.sinkproc else []
@@ -614,7 +633,10 @@ http://127.0.0.1:{port} {{
             ts.append({"name": nm, "url": url, "roots": [p.pid],
                        "counter": counter_of(counters.get(nm))})
             wait_port(url)
-        tests = [("wrk", int(c)) for c in a.conns.split(",") if c] + [("open", int(r)) for r in a.rates.split(",") if r]
+        keeps = {"both": [False, True], "yes": [False], "no": [True]}[a.keep_alive]
+        conns = [int(c) for c in a.conns.split(",") if c]
+        tests = [Test("wrk", c, size, closes) for size in a.bodies for closes in keeps for c in conns]
+        tests += [Test("open", int(r), a.bodies[0], False) for r in a.rates.split(",") if r]
         res = {}
         t00 = time.time()
         for rd in range(a.rounds):
@@ -623,14 +645,16 @@ http://127.0.0.1:{port} {{
                 for t in ts[k:] + ts[:k]:
                     r = self.measure(t, test)
                     res.setdefault((test, t["name"]), []).append(r)
-                    print(f"# r{rd+1} {test[0]}{test[1]} {t['name']:14s} {r['rps']:8.0f} rps p50 {r['p50']:8.0f} p99 {r['p99']:8.0f} us "
+                    print(f"# r{rd+1} {name_of(test, a.bodies[0])} {t['name']:14s} {r['rps']:8.0f} rps p50 {r['p50']:8.0f} p99 {r['p99']:8.0f} us "
                           f"cpu {r['cpu']:6.1f} s/1M util {r['util']:4.0f}% foreign {r['foreign']:4.1f}% steal {r['steal']:3.1f}%"
                           f"{' NOISY' if r.get('noisy') else ''}", file=sys.stderr, flush=True)
-        print(f"# {a.rounds} rounds interleaved, {a.duration} s each, body {a.body_bytes} B, {a.threads} proxy thread(s); proxy on cpu {a.cpu_proxy or 'any'}, "
+        print(f"# {a.rounds} rounds interleaved, {a.duration} s each, {a.threads} proxy thread(s); proxy on cpu {a.cpu_proxy or 'any'}, "
               f"load+backend on cpu {a.cpu_load or 'any'}; {time.time()-t00:.0f} s in all; medians")
         for test in tests:
-            kind, val = test
-            print(f"\n## " + (f"wrk closed loop, {val} connections" if kind == "wrk" else f"open loop, {val} requests/s over {a.open_conns} connections, latency from the intended send time"))
+            kind, val = test.kind, test.value
+            size = f"{test.body_bytes / 1024:g} KiB"
+            kept = "one connection a request" if test.closes else "kept alive"
+            print(f"\n## " + (f"wrk closed loop, {val} connections, {kept}, {size}" if kind == "wrk" else f"open loop, {val} requests/s over {a.open_conns} connections, {size}, latency from the intended send time"))
             print(f"{'target':14s} {'req/s':>8s} {'p50us':>8s} {'p99us':>8s} {'p99.9us':>8s} | {'+p50':>7s} {'+p99':>7s} {'+p99.9':>8s} | {'cpu s/1M':>8s} {'user':>6s} {'sys':>6s} {'min..max':>13s} | {'util%':>5s} {'HWM MiB':>7s} {'PSS':>6s} | {'err':>4s} {'logged%':>7s} {'sink':>5s} {'foreign%':>8s}")
             dr = res[(test, "direct")]
             for t in ts:
@@ -646,7 +670,7 @@ http://127.0.0.1:{port} {{
                       f"{(f'{statistics.median(lg):7.2f}' if lg else '      -')} {med('sinkcpu') if 'haproxy' in t['name'] else 0:5.1f} {med('foreign'):8.1f}{f' ({noisy} noisy)' if noisy else ''}")
         if a.json:
             with open(a.json, "w") as f:
-                json.dump([{"test": f"{k[0][0]}{k[0][1]}", "target": k[1], "rounds": v} for k, v in res.items()], f, indent=1)
+                json.dump([{"test": name_of(k[0], a.bodies[0]), "target": k[1], "rounds": v} for k, v in res.items()], f, indent=1)
 
 
 def main():
@@ -667,8 +691,8 @@ def main():
     ap.add_argument("--cpu-load", default="0", help="'' for no pinning")
     ap.add_argument("--backend-port", type=int, default=18080)
     ap.add_argument("--also-port", type=int, action="append", default=[], help="a further port of the backend (a transparent proxy forwards to the port that was asked for)")
-    ap.add_argument("--body-bytes", type=int, default=1024)
-    ap.add_argument("--path", default="/")
+    ap.add_argument("--bodies", default="1024,102400", help="bytes of the responses; the open loop takes the first")
+    ap.add_argument("--keep-alive", choices=["both", "yes", "no"], default="both", help="of the clients, in the closed loop")
     ap.add_argument("--syslog", choices=["unix", "udp"], default="unix")
     ap.add_argument("--syslog-port", type=int, default=18514)
     ap.add_argument("--max-foreign", type=float, default=10.0, help="per cent of the machine")
@@ -679,6 +703,7 @@ def main():
     ap.add_argument("--json")
     ap.add_argument("--workdir")
     a = ap.parse_args()
+    a.bodies = [int(size) for size in a.bodies.split(",")]
     if os.cpu_count() < 2:
         a.cpu_proxy = a.cpu_load = ""
     if a.nice:

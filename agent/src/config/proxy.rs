@@ -68,6 +68,7 @@ pub(super) fn limits(read: &mut Reader<'_>) -> Limits {
         header_read_timeout: read.required("header-timeout"),
         client_idle_timeout: read.required("client-idle"),
         client_rate_min: read.required("client-rate-min"),
+        client_rate_window: Limits::default().client_rate_window,
         half_close_timeout: unless_zero(read, "half-close-timeout"),
         connection_age_max: unless_zero(read, "connection-age-max"),
         connect_timeout: read.required("connect-timeout"),

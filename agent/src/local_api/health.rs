@@ -1,5 +1,7 @@
 //! Is the agent alive, does it collect, and how well.
 
+use std::sync::atomic::Ordering;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -16,6 +18,9 @@ pub(super) async fn alive() -> &'static str {
 
 /// The agent collects: a spool that cannot be written makes it not ready, an absent aggregator does not.
 pub(super) async fn ready(State(services): State<LocalServices>) -> (StatusCode, String) {
+    if services.stopping.load(Ordering::Relaxed) {
+        return (StatusCode::SERVICE_UNAVAILABLE, "not ready: stopping\n".into());
+    }
     match services.spool.status().failing {
         None => (StatusCode::OK, "ready\n".into()),
         Some(cause) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: the spool cannot be written: {cause}\n")),

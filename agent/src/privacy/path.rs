@@ -13,8 +13,7 @@ const TOKEN_BEGINNING: &str = "eyJ";
 
 /// The path without what must not be stored. Almost always that is the path as it came, and costs one look through it.
 pub(super) fn redacted(path: String, patterns: &[Pattern]) -> String {
-    let suspicious = path.bytes().any(|byte| byte == b'@' || byte == b'%') || path.contains(TOKEN_BEGINNING);
-    if patterns.is_empty() && !suspicious {
+    if patterns.is_empty() && !is_suspicious(&path) {
         return path;
     }
     let mut shown: Vec<Cow<'_, str>> =
@@ -29,6 +28,16 @@ pub(super) fn redacted(path: String, patterns: &[Pattern]) -> String {
     }
     let root = if path.starts_with('/') { "/" } else { "" };
     format!("{root}{}", shown.join("/"))
+}
+
+/// Whether there is anything to look at: an `@`, something encoded, or the beginning of a token.
+fn is_suspicious(path: &str) -> bool {
+    let bytes = path.as_bytes();
+    bytes.iter().enumerate().any(|(at, byte)| match byte {
+        b'@' | b'%' => true,
+        b'J' => at >= 2 && &bytes[at - 2..=at] == TOKEN_BEGINNING.as_bytes(),
+        _ => false,
+    })
 }
 
 /// What stands for a segment that must not be stored whatever the settings.

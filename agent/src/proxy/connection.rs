@@ -24,8 +24,6 @@ use super::worker::Worker;
 
 /// How long we go on reading (and discarding) what nobody wants, so that the client gets to read our answer.
 const LINGER: Duration = Duration::from_secs(2);
-/// Over which the least rate is measured.
-const RATE_WINDOW: Duration = Duration::from_secs(10);
 
 pub(super) struct Connection {
     pub(super) worker: Rc<Worker>,
@@ -111,13 +109,14 @@ impl Rate {
         self.bytes.set(self.bytes.get() + bytes as u64);
     }
 
-    fn is_too_slow(&self, now: Instant, rate_min: u64) -> bool {
+    fn is_too_slow(&self, now: Instant, limits: &Limits) -> bool {
         let Some(since) = self.since.get() else { return false };
         let waited = now.saturating_duration_since(since);
-        if waited < RATE_WINDOW {
+        if waited < limits.client_rate_window {
             return false;
         }
-        let too_slow = self.bytes.get() < rate_min.saturating_mul(waited.as_secs());
+        let least = limits.client_rate_min as f64 * waited.as_secs_f64();
+        let too_slow = (self.bytes.get() as f64) < least;
         self.since.set(Some(now));
         self.bytes.set(0);
         too_slow
@@ -145,10 +144,10 @@ impl Waits {
         if past(&self.half_closed_since, limits.half_close_timeout) {
             return Some(Fault::ClientDisconnect);
         }
-        if self.request.is_too_slow(now, limits.client_rate_min) {
+        if self.request.is_too_slow(now, limits) {
             return Some(Fault::RequestBodyTimeout);
         }
-        self.response.is_too_slow(now, limits.client_rate_min).then_some(Fault::ClientTimeout)
+        self.response.is_too_slow(now, limits).then_some(Fault::ClientTimeout)
     }
 }
 

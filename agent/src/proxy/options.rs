@@ -43,6 +43,8 @@ pub struct Limits {
     pub client_idle_timeout: Duration,
     /// Bytes a second that a client must send of a body, and take of a response, while the proxy waits for it.
     pub client_rate_min: u64,
+    /// Over which that is measured.
+    pub client_rate_window: Duration,
     /// How long a client that has shut down its sending side is still served. None: not at all.
     pub half_close_timeout: Option<Duration>,
     /// After which a client's connection is ended with the response at hand.
@@ -133,6 +135,8 @@ impl Default for Limits {
             client_idle_timeout: Duration::from_secs(75),
             // As Kestrel: slower than any modem.
             client_rate_min: 240,
+            // Longer than the common hiccups of a mobile network.
+            client_rate_window: Duration::from_secs(10),
             // A client that left looks the same as one that only has nothing more to say.
             half_close_timeout: Some(Duration::from_secs(5)),
             // Long streams are rather the rule beside a service; balancers in front rebalance by themselves.

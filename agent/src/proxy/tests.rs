@@ -9,5 +9,7 @@ mod http2;
 mod limits;
 mod reuse;
 mod sandbox;
+mod semantics;
+mod slow;
 mod units;
 mod wire;

@@ -1,6 +1,6 @@
 //! What one group commit writes: rows gathered, then cut into blocks of the size of a spool value.
 
-use ridealong_common::block::Block;
+use ridealong_common::block::{Block, BlockError};
 use ridealong_common::chunk::{Chunk, ChunkError};
 use ridealong_common::event::TrackedEvent;
 use ridealong_common::ids::ProducerId;
@@ -9,39 +9,44 @@ use ridealong_common::table::Table;
 use tokio::sync::oneshot;
 
 use super::row::Class;
-use super::{AppendError, SpoolRows};
-use crate::summary::{Tally, summarised};
+use super::{AppendError, Requests, SpoolRows};
+use crate::summary::{Counted, Summing};
 
-/// Rows of one chunk: with some 40 compressed bytes a request, a value of about 16 KiB.
-const REQUESTS_A_CHUNK: usize = 400;
+/// Rows of one chunk: with some 20 compressed bytes a request, a value of about 16 KiB.
+const REQUESTS_A_CHUNK: usize = 800;
+/// Texts of requests in one chunk, before compression: what a client that sends long ones can make of it.
+const TEXT_BYTES_A_CHUNK: usize = 512 << 10;
+/// Summaries of one chunk; each has a sketch.
+const SUMMARIES_A_CHUNK: usize = 400;
 /// Bytes of events in one chunk, before compression.
 const EVENT_BYTES_A_CHUNK: usize = 32 << 10;
 
 /// Rows waiting for the next commit.
 #[derive(Default)]
 pub(super) struct Group {
-    requests: Vec<RequestRow>,
-    /// Counted, not stored.
-    sampled_out: Vec<Tally>,
+    /// As the recorders offered them: a row is not moved on its way into a block.
+    requests: Vec<Requests>,
+    exchanges: usize,
     hosts: Vec<HostRow>,
     events: Vec<TrackedEvent>,
     pub answers: Vec<oneshot::Sender<Result<(), AppendError>>>,
     pub waiting: Vec<oneshot::Sender<()>>,
 }
 
-/// A block that has its row and table, but no numbers yet.
+/// An encoded block that has its row and table, but no numbers yet.
 pub(super) struct Part {
     pub class: Class,
-    pub table: Table,
-    pub block: Block,
+    pub rows: u32,
+    table: Table,
+    block: Result<Vec<u8>, BlockError>,
 }
 
 impl Group {
     pub fn add(&mut self, rows: SpoolRows) {
         match rows {
             SpoolRows::Requests(requests) => {
-                self.requests.extend(requests.rows);
-                self.sampled_out.extend(requests.sampled_out);
+                self.exchanges += requests.exchanges() as usize;
+                self.requests.push(requests);
             }
             SpoolRows::Host(row) => self.hosts.push(row),
         }
@@ -53,44 +58,64 @@ impl Group {
     }
 
     pub fn rows(&self) -> usize {
-        self.requests.len() + self.sampled_out.len() + self.hosts.len() + self.events.len()
+        self.exchanges + self.hosts.len() + self.events.len()
     }
 
     pub fn summaries(&self) -> Vec<SummaryRow> {
-        summarised(self.requests.iter().map(Tally::of).chain(self.sampled_out.iter().cloned()))
+        let mut summing = Summing::default();
+        for requests in &self.requests {
+            requests.rows.iter().for_each(|row| summing.add(&Counted::of_row(row)));
+            requests.sampled_out.iter().for_each(|tally| summing.add(&Counted::of_tally(tally)));
+        }
+        summing.into_rows()
     }
 
     /// Takes the rows out as blocks. What must be kept comes last, so that nothing is acknowledged before its turn.
     pub fn into_parts(self, summaries: &[SummaryRow], resource: &Resource) -> Vec<Part> {
-        let (errors, ordinary): (Vec<_>, Vec<_>) = self.requests.into_iter().partition(RequestRow::is_error);
-        let requests = |class, rows: &[RequestRow]| {
-            let blocks = rows.chunks(REQUESTS_A_CHUNK).map(|rows| RequestRow::block(rows, resource));
-            blocks.map(|block| Part { class, table: Table::Requests, block }).collect::<Vec<_>>()
-        };
-        let mut parts = requests(Class::Bulk, &ordinary);
-        parts.extend(requests(Class::Kept, &errors));
+        let rows = self.requests.iter().flat_map(|requests| &requests.rows);
+        let (errors, ordinary): (Vec<_>, Vec<_>) = rows.partition(|row| row.is_error());
+        let mut parts = request_parts(Class::Bulk, &ordinary, resource);
+        parts.extend(request_parts(Class::Kept, &errors, resource));
         if !self.hosts.is_empty() {
-            let block = HostRow::block(&self.hosts, resource);
-            parts.push(Part { class: Class::Bulk, table: Table::HostMetrics, block });
+            parts.push(Part::of(Class::Bulk, Table::HostMetrics, &HostRow::block(&self.hosts, resource)));
         }
-        parts.extend(summaries.chunks(REQUESTS_A_CHUNK).map(|rows| Part {
-            class: Class::Kept,
-            table: Table::RequestSummaries,
-            block: SummaryRow::block(rows, resource),
-        }));
-        parts.extend(event_parts(&self.events).into_iter().map(|rows| Part {
-            class: Class::Kept,
-            table: Table::Events,
-            block: TrackedEvent::block(rows),
-        }));
+        let summaries = summaries.chunks(SUMMARIES_A_CHUNK).map(|rows| SummaryRow::block(rows, resource));
+        parts.extend(summaries.map(|block| Part::of(Class::Kept, Table::RequestSummaries, &block)));
+        let events = event_parts(&self.events).into_iter().map(TrackedEvent::block);
+        parts.extend(events.map(|block| Part::of(Class::Kept, Table::Events, &block)));
         parts
     }
 }
 
 impl Part {
-    pub fn numbered(&self, producer: ProducerId, first: u64) -> Result<Chunk, ChunkError> {
-        Chunk::new(producer, self.table, first, &self.block)
+    fn of(class: Class, table: Table, block: &Block) -> Self {
+        Self { class, rows: block.rows(), table, block: block.encode() }
     }
+
+    pub fn numbered(self, producer: ProducerId, first: u64) -> Result<Chunk, ChunkError> {
+        Chunk::of_encoded(producer, self.table, first, self.rows, self.block?)
+    }
+}
+
+fn request_parts(class: Class, rows: &[&RequestRow], resource: &Resource) -> Vec<Part> {
+    let part = |rows: &[&RequestRow]| {
+        let block = RequestRow::encoded(rows, resource);
+        Part { class, rows: rows.len() as u32, table: Table::Requests, block }
+    };
+    let mut parts = Vec::new();
+    let (mut start, mut bytes) = (0, 0);
+    for (at, row) in rows.iter().enumerate() {
+        let text_bytes = row.text_bytes();
+        if at > start && (at - start == REQUESTS_A_CHUNK || bytes + text_bytes > TEXT_BYTES_A_CHUNK) {
+            parts.push(part(&rows[start..at]));
+            (start, bytes) = (at, 0);
+        }
+        bytes += text_bytes;
+    }
+    if start < rows.len() {
+        parts.push(part(&rows[start..]));
+    }
+    parts
 }
 
 fn event_parts(events: &[TrackedEvent]) -> Vec<&[TrackedEvent]> {

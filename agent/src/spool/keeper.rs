@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ridealong_common::chunk::{Chunk, Header};
+use ridealong_common::chunk::{Chunk, ChunkCompressor, Header};
 use tokio::sync::{oneshot, watch};
 
 use super::database::DatabaseError;
@@ -136,7 +136,7 @@ impl Keeper {
         self.books.produced(summaries.len() as u64);
         self.last_minutes.add(&summaries);
         let parts = group.into_parts(&summaries, &self.options.resource);
-        let rows: u64 = parts.iter().map(|part| u64::from(part.block.rows())).sum();
+        let rows: u64 = parts.iter().map(|part| u64::from(part.rows)).sum();
         if !self.make_room() {
             self.books.dropped(reason::SPOOL_FULL, rows);
             return Err(AppendError::Full);
@@ -147,7 +147,7 @@ impl Keeper {
             return Err(AppendError::Failed(cause));
         }
         let durable_before = self.durable_rows();
-        match self.insert(&parts).and_then(|()| self.flush()) {
+        match self.insert(parts).and_then(|()| self.flush()) {
             Ok(()) => {
                 self.status.commits += 1;
                 self.status.failing = None;
@@ -178,18 +178,21 @@ impl Keeper {
         (Instant::now() < self.retry_at).then_some(earlier)
     }
 
-    fn insert(&mut self, parts: &[Part]) -> Result<(), DatabaseError> {
+    fn insert(&mut self, parts: Vec<Part>) -> Result<(), DatabaseError> {
+        let mut compressor = ChunkCompressor::new().ok();
         for part in parts {
+            let (class, rows) = (part.class, u64::from(part.rows));
             let chunk = match part.numbered(self.options.producer, self.next_number) {
                 Ok(chunk) => chunk,
                 Err(error) => {
                     tracing::error!(error = &error as &dyn std::error::Error, "rows make no chunk");
-                    self.books.dropped(reason::SPOOL_FAILED, u64::from(part.block.rows()));
+                    self.books.dropped(reason::SPOOL_FAILED, rows);
                     continue;
                 }
             };
             self.next_number = chunk.end();
-            self.row(part.class).insert(&chunk)?;
+            let bytes = compressor.as_mut().map_or_else(|| chunk.encode(), |compressor| chunk.encode_with(compressor));
+            self.row(class).insert(&chunk, &bytes)?;
         }
         Ok(())
     }

@@ -123,15 +123,14 @@ impl Row {
         Ok((self.slots.iter().map(|slot| slot.rows).sum(), damaged))
     }
 
-    /// Writes a chunk into the newest database. Not durable before [`Self::flush`].
-    pub fn insert(&mut self, chunk: &Chunk) -> Result<ChunkKey, DatabaseError> {
-        let bytes = chunk.encode();
+    /// Writes a chunk, encoded, into the newest database. Not durable before [`Self::flush`].
+    pub fn insert(&mut self, chunk: &Chunk, bytes: &[u8]) -> Result<ChunkKey, DatabaseError> {
         let number = self.next_number;
         self.next_number += 1;
         let database_bytes = self.database_bytes;
         let slot = self.newest()?;
         let Some(database) = &slot.open else { unreachable!("the newest database is open") };
-        database.insert(number, &bytes)?;
+        database.insert(number, bytes)?;
         slot.chunks += 1;
         slot.rows += u64::from(chunk.count);
         slot.unflushed_chunks += 1;

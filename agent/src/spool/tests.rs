@@ -258,14 +258,14 @@ fn what_was_not_fsynced_is_never_handed_out() {
         Chunk::new(ProducerId::draw(), Table::Requests, first, &RequestRow::block(&rows, &Resource::default()))
             .expect("a chunk")
     };
-    row.insert(&chunk(0)).expect("written");
+    row.insert(&chunk(0), &chunk(0).encode()).expect("written");
     row.flush().expect("fsynced");
-    row.insert(&chunk(3)).expect("written");
+    row.insert(&chunk(3), &chunk(3).encode()).expect("written");
     row.seal();
     assert_eq!((row.chunks(), row.durable_rows()), (1, 3));
     let found = row.peek(1 << 20, |_, _| {}).expect("read");
     assert_eq!(found.iter().map(|(_, chunk)| chunk.first).collect::<Vec<_>>(), [0]);
-    row.insert(&chunk(6)).expect("a new database takes more");
+    row.insert(&chunk(6), &chunk(6).encode()).expect("a new database takes more");
     row.flush().expect("fsynced");
     assert_eq!((row.chunks(), row.databases()), (2, 2));
 }

@@ -20,6 +20,12 @@ fn request(micros: i64, route: &str, status: u16, duration_us: u64) -> RequestRo
     }
 }
 
+fn summarised(rows: &[RequestRow]) -> Vec<SummaryRow> {
+    let mut summing = Summing::default();
+    rows.iter().for_each(|row| summing.add(&Counted::of_row(row)));
+    summing.into_rows()
+}
+
 #[test]
 fn requests_fall_into_their_interval_and_key() {
     let rows = [
@@ -29,7 +35,7 @@ fn requests_fall_into_their_interval_and_key() {
         request(20_000_001, "/a", 503, 7),
         request(20_000_001, "/b", 200, 1),
     ];
-    let summaries = summarised(rows.iter().map(Tally::of));
+    let summaries = summarised(&rows);
     let keys: Vec<_> = summaries.iter().map(|it| (it.timestamp.0, &*it.route, it.status, it.count)).collect();
     let expected = [
         (10_000_000, "/a", Some(200), 2),
@@ -46,14 +52,14 @@ fn requests_fall_into_their_interval_and_key() {
 
 #[test]
 fn times_before_1970_have_an_interval_too() {
-    assert_eq!(summarised([request(-1, "/", 200, 1)].iter().map(Tally::of))[0].timestamp, Timestamp(-10_000_000));
+    assert_eq!(summarised(&[request(-1, "/", 200, 1)])[0].timestamp, Timestamp(-10_000_000));
 }
 
 #[test]
 fn the_last_minutes_are_kept_and_older_ones_go() {
     let minutes = LastMinutes::default();
     for interval in 0..100 {
-        minutes.add(&summarised([request(interval * INTERVAL_US, "/", 200, 1_000)].iter().map(Tally::of)));
+        minutes.add(&summarised(&[request(interval * INTERVAL_US, "/", 200, 1_000)]));
     }
     assert_eq!(minutes.since(Timestamp(0))["/"].count, INTERVALS_KEPT as u64);
     assert_eq!(minutes.since(Timestamp(99 * INTERVAL_US))["/"].count, 1);
@@ -64,7 +70,7 @@ fn the_last_minutes_are_kept_and_older_ones_go() {
 fn late_summaries_find_their_interval() {
     let minutes = LastMinutes::default();
     for start in [20_000_000, 0, 10_000_000, 0] {
-        minutes.add(&summarised([request(start, "/", 200, 1_000)].iter().map(Tally::of)));
+        minutes.add(&summarised(&[request(start, "/", 200, 1_000)]));
     }
     assert_eq!(minutes.since(Timestamp(0))["/"].count, 4);
     assert_eq!(minutes.since(Timestamp(10_000_001))["/"].count, 2);

@@ -1,9 +1,64 @@
-//! Building a block column by column.
+//! Building a block column by column, as values ([`Block`]) or as bytes ([`Encoder`](super::Encoder)).
 
 use std::collections::HashMap;
 
 use super::{Block, EncodedColumn, Values};
 use crate::ids::EventId;
+
+/// Takes the columns of a block. What is not given is null in every row.
+pub trait ColumnSink: Sized {
+    /// The same text in every row; nothing when there is none.
+    #[must_use]
+    fn constant(self, id: u16, text: Option<&str>) -> Self;
+    #[must_use]
+    fn integers(self, id: u16, values: impl Iterator<Item = i64> + Clone) -> Self;
+    /// Integers that grow, such as times: stored as differences.
+    #[must_use]
+    fn growing(self, id: u16, values: impl Iterator<Item = i64> + Clone) -> Self;
+    #[must_use]
+    fn optional_integers(self, id: u16, values: impl Iterator<Item = Option<i64>> + Clone) -> Self;
+    #[must_use]
+    fn optional_booleans(self, id: u16, values: impl Iterator<Item = Option<bool>> + Clone) -> Self {
+        self.optional_integers(id, values.map(|value| value.map(i64::from)))
+    }
+    #[must_use]
+    fn floats(self, id: u16, values: impl Iterator<Item = f64> + Clone) -> Self;
+    /// Texts, each distinct one stored once.
+    #[must_use]
+    fn texts<'a>(self, id: u16, values: impl Iterator<Item = Option<&'a str>> + Clone) -> Self;
+    #[must_use]
+    fn ids(self, id: u16, values: impl Iterator<Item = EventId> + Clone) -> Self;
+}
+
+impl ColumnSink for Block {
+    fn constant(self, id: u16, text: Option<&str>) -> Self {
+        Block::constant(self, id, text)
+    }
+
+    fn integers(self, id: u16, values: impl Iterator<Item = i64> + Clone) -> Self {
+        Block::integers(self, id, values)
+    }
+
+    fn growing(self, id: u16, values: impl Iterator<Item = i64> + Clone) -> Self {
+        Block::growing(self, id, values)
+    }
+
+    fn optional_integers(self, id: u16, values: impl Iterator<Item = Option<i64>> + Clone) -> Self {
+        Block::optional_integers(self, id, values)
+    }
+
+    fn floats(self, id: u16, values: impl Iterator<Item = f64> + Clone) -> Self {
+        Block::floats(self, id, values)
+    }
+
+    fn texts<'a>(self, id: u16, values: impl Iterator<Item = Option<&'a str>> + Clone) -> Self {
+        Block::texts(self, id, values)
+    }
+
+    fn ids(self, id: u16, values: impl Iterator<Item = EventId> + Clone) -> Self {
+        Block::ids(self, id, values)
+    }
+}
 
 impl Block {
     /// A block of `rows` rows in which every column is null until it is given.
@@ -20,9 +75,16 @@ impl Block {
         }
     }
 
+    /// Integers; one is stored when all are the same.
     #[must_use]
     pub fn integers(self, id: u16, values: impl Iterator<Item = i64>) -> Self {
-        self.with(id, Values::Integers(values.collect()))
+        let values: Vec<i64> = values.collect();
+        match values.split_first() {
+            Some((first, others)) if others.iter().all(|other| other == first) => {
+                self.with(id, Values::Integer(*first))
+            }
+            _ => self.with(id, Values::Integers(values)),
+        }
     }
 
     /// Integers that grow, such as times: stored as differences.
@@ -38,14 +100,9 @@ impl Block {
             return self;
         }
         match values.iter().copied().collect::<Option<Vec<i64>>>() {
-            Some(complete) => self.with(id, Values::Integers(complete)),
+            Some(complete) => self.integers(id, complete.into_iter()),
             None => self.with(id, Values::OptionalIntegers(values)),
         }
-    }
-
-    #[must_use]
-    pub fn optional_booleans(self, id: u16, values: impl Iterator<Item = Option<bool>>) -> Self {
-        self.optional_integers(id, values.map(|value| value.map(i64::from)))
     }
 
     #[must_use]

@@ -2,7 +2,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::ids::EventId;
+use crate::rows::{RequestRow, Resource};
 use crate::table::{host_metrics, requests};
+use crate::time::Timestamp;
 
 fn request_block(rows: usize) -> Block {
     let statuses = (0..rows).map(|row| (row % 3 > 0).then_some(200 + row as i64));
@@ -38,11 +40,89 @@ fn what_was_built_is_read_back() {
     assert_eq!(checked.cell(0, requests::TRACE_ID), Cell::Null);
 }
 
+/// Before there were columns 21 to 30, and before one integer stood for a column of the same ones.
 #[test]
-fn the_bytes_of_version_1_do_not_change() {
+fn the_first_blocks_are_still_read() {
     let golden = include_bytes!("golden/requests_v1.bin");
-    assert_eq!(Block::decode(golden).expect("decodes"), request_block(5));
-    assert_eq!(request_block(5).encode().expect("encodes"), golden);
+    let earlier = Block::decode(golden).expect("decodes").check(Table::Requests).expect("valid");
+    let now = request_block(5).check(Table::Requests).expect("valid");
+    for row in 0..5 {
+        for column in Table::Requests.columns() {
+            assert_eq!(earlier.cell(row, column.id), now.cell(row, column.id), "{} of row {row}", column.name);
+        }
+    }
+}
+
+#[test]
+fn the_bytes_of_version_2_do_not_change() {
+    let golden = include_bytes!("golden/requests_v2.bin");
+    let rows = request_rows(5);
+    let block = RequestRow::block(&rows, &resource());
+    assert_eq!(Block::decode(golden).expect("decodes"), block);
+    assert_eq!(block.encode().expect("encodes"), golden);
+}
+
+#[test]
+fn rows_are_encoded_to_the_bytes_of_their_block() {
+    for count in [0, 1, 2, 7, 300, 800] {
+        let rows = request_rows(count);
+        let encoded = RequestRow::encoded(&rows.iter().collect::<Vec<_>>(), &resource()).expect("encodes");
+        assert_eq!(encoded, RequestRow::block(&rows, &resource()).encode().expect("encodes"), "{count} rows");
+    }
+}
+
+/// What most services send: no gRPC, no query, no headers kept.
+#[test]
+fn columns_that_are_null_throughout_cost_nothing() {
+    let bare =
+        |row: RequestRow| RequestRow { event_id: row.event_id, timestamp: row.timestamp, ..RequestRow::default() };
+    let rows: Vec<RequestRow> = request_rows(400).into_iter().map(bare).collect();
+    let block = RequestRow::block(&rows, &Resource::default());
+    let absent = [requests::GRPC_STATUS, requests::QUERY, requests::HEADERS, requests::DNT, requests::SEC_GPC];
+    assert!(block.columns.iter().all(|column| !absent.contains(&column.id)));
+}
+
+fn resource() -> Resource {
+    Resource { service: "shop".into(), version: None, environment: Some("test".into()), host: "host-1".into() }
+}
+
+/// Every column, with and without nulls, and integers of every length.
+fn request_rows(count: u64) -> Vec<RequestRow> {
+    let row = |at: u64| RequestRow {
+        event_id: EventId::from_u128((0x0190 << 112) + u128::from(at) * 0x1_0000_0001),
+        timestamp: Timestamp(1_700_000_000_000_000 - 3 * at as i64),
+        method: if at.is_multiple_of(4) { "POST" } else { "GET" }.into(),
+        route: "/items/{id}".into(),
+        path: format!("/items/{}", at % 5),
+        query: (at % 2 == 1).then(|| format!("page={at}")),
+        status: (at % 3 > 0).then_some(200 + at as u16 % 300),
+        protocol: "HTTP/1.1",
+        duration_us: [3, 250, 251, 70_000, 1 << 40][at as usize % 5],
+        ttfb_us: Some(at),
+        request_complete_us: (at > 0).then_some(at),
+        upstream_connected_us: None,
+        response_complete_us: Some(7),
+        request_bytes: 0,
+        response_bytes: 1 << (at % 40),
+        error: (at % 3 == 0).then_some("client_disconnect"),
+        grpc_status: (at % 4 == 0).then_some(5),
+        request_id: Some(format!("request-{at}")),
+        trace_id: None,
+        client_address: Some("192.0.2.0".into()),
+        user_agent: (at % 2 == 0).then(|| "curl/8".to_owned()),
+        headers: None,
+        dnt: Some(at % 2 == 0),
+        sec_gpc: (at % 3 == 0).then_some(true),
+        sample_weight: 1.0,
+    };
+    (0..count).map(row).collect()
+}
+
+#[test]
+fn a_boolean_is_0_or_1() {
+    let block = request_block(2).integers(requests::DNT, [1, 2].into_iter());
+    let error = block.check(Table::Requests).expect_err("2 is no boolean");
+    assert_eq!(error.to_string(), "column dnt (29): row 1 is neither 0 nor 1");
 }
 
 #[test]

@@ -2,17 +2,23 @@
 //! at will. Knows the programs' outside only: commands, ports, HTTP.
 //!
 //! [`process`] runs a program; [`aggregator`] and [`agent`] are the two of them; [`upstream`] is a service that remembers
-//! what it served; [`api`] speaks JSON over HTTP; [`load`] sends requests through a proxy; [`frames`] makes batches by
+//! what it served, [`raw_origin`] one that reads its requests byte by byte; [`real_origin`] are those that people run, [`scripted`] plays any; [`wire`] is a connection on which anything can
+//! be sent; [`api`] speaks JSON over HTTP; [`load`] sends requests through a proxy; [`frames`] makes batches by
 //! hand, sound and forged; [`events`] makes tracked events; [`wait`] waits for conditions.
 
 pub mod process;
 
 pub mod agent;
 pub mod aggregator;
+pub mod raw_origin;
+pub mod real_origin;
+pub mod scripted;
 pub mod upstream;
 
 pub mod api;
+pub mod http2;
 pub mod wait;
+pub mod wire;
 
 pub mod events;
 pub mod frames;
@@ -22,5 +28,9 @@ pub use agent::Agent;
 pub use aggregator::Aggregator;
 pub use api::{Answer, Api};
 pub use load::Load;
+pub use raw_origin::RawOrigin;
+pub use real_origin::RealOrigin;
+pub use scripted::Scripted;
 pub use upstream::Upstream;
 pub use wait::{eventually, free_address};
+pub use wire::Wire;

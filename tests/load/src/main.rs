@@ -1,5 +1,5 @@
 //! `ridealong-load`: measures what a running system does. `batches` loads the aggregator as agents do, `rest` looks at
-//! both programs when nothing happens.
+//! both programs when nothing happens, `idle` at the agent with many silent connections.
 //!
 //! Prints tables; exits with 1 when something was lost. Compares no proxies: that is `proxy.sh` beside it.
 
@@ -7,6 +7,7 @@ mod access_log;
 mod batches;
 mod delivery;
 mod frames;
+mod idle;
 mod process;
 mod program;
 mod report;
@@ -33,6 +34,8 @@ struct Arguments {
 enum Command {
     /// Events a second through POST /v1/batches, acknowledged when fsynced
     Batches(batches::Options),
+    /// Memory of the agent with many silent connections
+    Idle(idle::Options),
     /// Start-up time of both programs, and memory and processor time when idle
     Rest(rest::Options),
 }
@@ -53,6 +56,7 @@ fn run(arguments: Arguments) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     match arguments.command {
         Command::Batches(options) => runtime.block_on(batches::run(options, &binaries)),
+        Command::Idle(options) => runtime.block_on(idle::run(options, &binaries)),
         Command::Rest(options) => runtime.block_on(rest::run(options, &binaries)),
     }
 }

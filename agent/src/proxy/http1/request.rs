@@ -124,7 +124,7 @@ impl RequestParser {
             Ok(httparse::Status::Complete(length)) => self.check(&parsed, &head[..length], start).map(Some),
             Ok(httparse::Status::Partial) => self.still_fits(bytes).map(|()| None),
             Err(httparse::Error::TooManyHeaders) => Err(Refusal::HeadTooLarge),
-            Err(httparse::Error::Version) => Err(Refusal::Version),
+            Err(httparse::Error::Version) if names_a_version(head) => Err(Refusal::Version),
             Err(_) => Err(Refusal::Malformed),
         }
     }
@@ -204,6 +204,18 @@ impl<'b> Connection<'b> {
             }
         }
         connection
+    }
+}
+
+/// Whether a request line ends in `HTTP/` and two digits, after two spaces.
+fn names_a_version(head: &[u8]) -> bool {
+    let line = head.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
+    let mut words = line.split(|byte| *byte == b' ').skip(2);
+    match (words.next(), words.next()) {
+        (Some([b'H', b'T', b'T', b'P', b'/', major, b'.', minor]), None) => {
+            major.is_ascii_digit() && minor.is_ascii_digit()
+        }
+        _ => false,
     }
 }
 

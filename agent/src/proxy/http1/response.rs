@@ -18,7 +18,6 @@ pub(in crate::proxy) struct ResponseLimits {
 pub(in crate::proxy) struct ResponseHead<'b> {
     pub(in crate::proxy) status: StatusCode,
     pub(in crate::proxy) reason: &'b str,
-    pub(in crate::proxy) version: Version,
     pub(in crate::proxy) fields: Fields<'b>,
     pub(in crate::proxy) framing: Framing,
     /// Whether the connection may be used again, if the body has an end of its own.
@@ -73,7 +72,6 @@ fn check<'b>(parsed: &httparse::Response<'_, 'b>, length: usize) -> Result<Respo
     Ok(ResponseHead {
         status,
         reason: parsed.reason.unwrap_or_default(),
-        version,
         framing,
         // Who frames twice may not agree with us on where the next response begins.
         keeps_alive: keeps_alive && !has_both,

@@ -62,6 +62,11 @@ impl Wire {
     }
 
     /// Reads and discards; a large body need not fit into memory.
+    /// Whether nothing comes for a moment.
+    pub async fn stays_silent(&mut self) -> bool {
+        self.buffer.is_empty() && timeout(Duration::from_millis(100), self.fill()).await.is_err()
+    }
+
     pub async fn discard(&mut self, mut length: usize) {
         while length > 0 {
             if self.buffer.is_empty() {
