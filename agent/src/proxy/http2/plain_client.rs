@@ -131,7 +131,6 @@ fn plain(head: &Response<()>, framing: Framing) -> ResponseHead<'_> {
     ResponseHead {
         status: head.status(),
         reason: head.status().canonical_reason().unwrap_or_default(),
-        version: Version::Http11,
         fields: fields_of(head.headers()),
         framing,
         keeps_alive: true,
