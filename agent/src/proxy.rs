@@ -3,7 +3,8 @@
 //!
 //! Each thread is a proxy of its own: a single-threaded runtime, a listener on the shared address (`SO_REUSEPORT`), a pool
 //! of upstream connections, a recorder. Threads share nothing but counters, so a request takes no lock. One task drives
-//! both sockets of an exchange, and passes HTTP/1 on as the bytes that it is; HTTP/2 is hyper's.
+//! both sockets of an exchange, and passes HTTP/1 on as the bytes that it is; HTTP/2 is taken apart
+//! and put together by the h2 crate.
 //!
 //! Deliberately unknown here: sampling, routes, privacy, the spool, configuration's text.
 
@@ -30,6 +31,8 @@ mod request;
 mod stream;
 mod tunnel;
 mod upstream;
+
+mod http2;
 
 #[cfg(test)]
 mod tests;

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use super::counters::count;
 use super::fault::Fault;
+use super::http2::Clocks;
 use super::options::Limits;
 use super::request_head::Peer;
 use super::worker::Worker;
@@ -32,6 +33,8 @@ pub(super) struct Connection {
     phase: Cell<Phase>,
     order: Cell<Order>,
     pub(super) waits: Waits,
+    /// Of exchanges that run side by side.
+    pub(super) streams: Clocks,
     expired: Cell<Option<Fault>>,
     waker: RefCell<Option<Waker>>,
 }
@@ -62,7 +65,7 @@ pub(super) enum Phase {
     Lingering {
         since: Instant,
     },
-    /// HTTP/2 keeps its own time.
+    /// Each exchange has its own clock.
     Streams,
 }
 
@@ -130,7 +133,7 @@ impl Waits {
     }
 
     /// What has taken too long.
-    fn overdue(&self, now: Instant, limits: &Limits) -> Option<Fault> {
+    pub(super) fn overdue(&self, now: Instant, limits: &Limits) -> Option<Fault> {
         let past = |since: &Cell<Option<Instant>>, limit: Option<Duration>| matches!((since.get(), limit), (Some(since), Some(limit)) if now.saturating_duration_since(since) >= limit);
         if past(&self.head_since, limits.response_timeout) {
             return Some(Fault::ResponseTimeout);
@@ -159,6 +162,7 @@ impl Connection {
             phase: Cell::new(Phase::Idle { since }),
             order: Cell::new(Order::Serve),
             waits: Waits::default(),
+            streams: Clocks::default(),
             expired: Cell::new(None),
             waker: RefCell::new(None),
         }
@@ -171,6 +175,7 @@ impl Connection {
         if order > self.order.get() {
             self.order.set(order);
             self.wake();
+            self.streams.wake_all();
         }
     }
 
@@ -208,11 +213,8 @@ impl Connection {
                     self.wake();
                 }
             }
-            Phase::Idle { .. }
-            | Phase::Head { .. }
-            | Phase::Lingering { .. }
-            | Phase::Tunnel { .. }
-            | Phase::Streams => {}
+            Phase::Idle { .. } | Phase::Head { .. } | Phase::Lingering { .. } | Phase::Tunnel { .. } => {}
+            Phase::Streams => self.streams.check(now, limits),
         }
     }
 

@@ -11,6 +11,8 @@ use super::client::{Client, Next};
 use super::connection::{Connection, Phase};
 use super::counters::count;
 use super::fault::Fault;
+use super::http2;
+use super::options::UpstreamAddress;
 use super::relay::{End, Ends, Overhead, Relay};
 use super::request::{Request, put_request_id};
 use super::response_head::{self, Told, refuse};
@@ -28,7 +30,7 @@ enum After {
 }
 
 /// How a request came to its end at the service.
-enum Outcome {
+pub(super) enum Outcome {
     Done {
         at: Instant,
         ends: Ends,
@@ -57,7 +59,9 @@ pub(super) async fn serve(connection: Rc<Connection>, stream: TcpStream) {
                 After::Linger => return client.linger(&connection).await,
                 After::Reset => return client.stream.reset_on_close(),
             },
-            Next::Http2(_) => return,
+            Next::Http2(first_bytes) => {
+                return Box::pin(http2::serve(connection, client.stream, first_bytes)).await;
+            }
             Next::Refused(refusal) => refusal.status_line(),
             Next::Overdue => "408 Request Timeout",
             Next::Closed => return,
@@ -75,7 +79,12 @@ async fn run(connection: &Connection, client: &mut Client, mut request: Request)
     if let Some(fault) = request.refused {
         return answer(connection, client, request, fault).await;
     }
-    match exchange(connection, client, &mut request).await {
+    let outcome = match connection.worker.options.upstream {
+        // Apart, so that the others' tasks stay small.
+        UpstreamAddress::H2c { .. } => Box::pin(http2::of_http1(connection, client, &mut request)).await,
+        _ => exchange(connection, client, &mut request).await,
+    };
+    match outcome {
         Outcome::Done { at, ends } => {
             if client.has_ended && !client.was_there(connection).await {
                 request.open.fail(Fault::ClientDisconnect);

@@ -18,7 +18,7 @@ pub(super) use body::{Body, Piece};
 pub(super) use chunked::Malformed;
 pub(super) use field::{Field, members};
 pub(super) use host::is_valid_host;
-pub(super) use request::{Refusal, RequestHead, RequestParser, RequestTarget};
+pub(super) use request::{Fields, Refusal, RequestHead, RequestParser, RequestTarget};
 pub(super) use response::{Framing, ResponseHead, ResponseLimits};
 
 /// The second digit of `HTTP/1.x`.

@@ -569,7 +569,7 @@ impl<'a> Relay<'a> {
 }
 
 /// The seconds in `Keep-Alive: timeout=5, max=100`.
-fn keep_alive_timeout(value: &[u8]) -> Option<Duration> {
+pub(super) fn keep_alive_timeout(value: &[u8]) -> Option<Duration> {
     let seconds = members(value).find_map(|member| member.strip_prefix(b"timeout="))?;
     std::str::from_utf8(seconds).ok()?.trim().parse().ok().map(Duration::from_secs)
 }

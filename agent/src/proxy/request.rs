@@ -84,7 +84,7 @@ pub(super) fn put_request_id(exchange: &Exchange, out: &mut Vec<u8>) {
     }
 }
 
-fn refusal(connection: &Connection, head: &RequestHead<'_>, host: Option<Fault>) -> Option<Fault> {
+pub(super) fn refusal(connection: &Connection, head: &RequestHead<'_>, host: Option<Fault>) -> Option<Fault> {
     let worker = &connection.worker;
     if head.method == Method::CONNECT && !worker.options.allow_connect {
         return Some(Fault::ConnectUnsupported);
@@ -92,7 +92,7 @@ fn refusal(connection: &Connection, head: &RequestHead<'_>, host: Option<Fault>)
     host.or_else(|| worker.is_overloaded().then_some(Fault::Overloaded))
 }
 
-fn exchange(connection: &Connection, head: &RequestHead<'_>, first_byte: Instant) -> Box<Exchange> {
+pub(super) fn exchange(connection: &Connection, head: &RequestHead<'_>, first_byte: Instant) -> Box<Exchange> {
     let worker = &connection.worker;
     let started_at_us = worker.wall_clock_us(first_byte);
     let (path, query) = split_target(head.target);

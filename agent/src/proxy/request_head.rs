@@ -150,7 +150,7 @@ fn path_of<'b>(head: &RequestHead<'b>) -> std::borrow::Cow<'b, str> {
 }
 
 /// Whether a line goes through as it is.
-fn passes(head: &RequestHead<'_>, field: Field, name: &str) -> bool {
+pub(super) fn passes(head: &RequestHead<'_>, field: Field, name: &str) -> bool {
     match field {
         Field::Connection
         | Field::KeepAlive
@@ -178,7 +178,7 @@ fn is_named(head: &RequestHead<'_>, name: &str) -> bool {
 }
 
 /// One line of addresses, since many services read only one.
-fn put_forwarded(head: &RequestHead<'_>, told: &Told<'_>, out: &mut Vec<u8>) {
+pub(super) fn put_forwarded(head: &RequestHead<'_>, told: &Told<'_>, out: &mut Vec<u8>) {
     let believed = |field: Field, name: &'static str| {
         let values = head.fields.values(field);
         values.filter(move |_| told.peer.is_trusted && !is_named(head, name))

@@ -124,7 +124,7 @@ fn put_status_line(out: &mut Vec<u8>, version: Version, status: StatusCode, reas
     out.extend_from_slice(b"\r\n");
 }
 
-fn passes(head: &ResponseHead<'_>, field: Field, name: &str) -> bool {
+pub(super) fn passes(head: &ResponseHead<'_>, field: Field, name: &str) -> bool {
     match field {
         Field::Connection
         | Field::KeepAlive

@@ -5,6 +5,7 @@ mod drain;
 mod faults;
 mod flow;
 mod heads;
+mod http2;
 mod limits;
 mod reuse;
 mod sandbox;

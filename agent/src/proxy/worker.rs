@@ -20,6 +20,7 @@ use super::connection::{Connection, Order};
 use super::counters::{Counters, count};
 use super::event_ids::EventIds;
 use super::exchanges;
+use super::http2::Links;
 use super::options::{Limits, ProxyOptions};
 use super::upstream::Upstream;
 use crate::exchange::Record;
@@ -63,6 +64,8 @@ pub(super) struct Worker {
     pub(super) counters: Arc<Counters>,
     pub(super) recorder: Box<dyn Record>,
     pub(super) upstream: Upstream,
+    /// Its connections, when it speaks HTTP/2.
+    pub(super) links: Links,
     /// Of the upstream, for requests that name no host.
     pub(super) authority: String,
     pub(super) event_ids: EventIds,
@@ -114,6 +117,7 @@ impl Worker {
     fn new(options: Arc<ProxyOptions>, limits: Limits, counters: Arc<Counters>, recorder: Box<dyn Record>) -> Self {
         Self {
             upstream: Upstream::new(options.upstream.clone(), Arc::clone(&counters)),
+            links: Links::default(),
             authority: options.upstream.authority(),
             options,
             counters,
@@ -224,6 +228,7 @@ impl Worker {
         *self.date.borrow_mut() = date();
         self.upstream.close_idle(now);
         let limits = *self.limits.borrow();
+        self.links.sweep(now, &limits);
         for connection in self.connections.borrow().values() {
             connection.check_timeouts(now, &limits);
         }

@@ -84,7 +84,7 @@ impl Field {
 
     /// Whether a trailer may not carry it: it says how to read, route or judge a message that is already under way
     /// (RFC 9110, 6.5.1).
-    pub(super) fn is_barred_from_trailers(name: &[u8]) -> bool {
+    pub(in crate::proxy) fn is_barred_from_trailers(name: &[u8]) -> bool {
         const BARRED: [&str; 14] = [
             "authorization",
             "cache-control",

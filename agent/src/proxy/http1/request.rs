@@ -77,7 +77,7 @@ struct Line<'b> {
 }
 
 impl<'b> Fields<'b> {
-    pub(super) fn of(lines: &[httparse::Header<'b>]) -> Self {
+    pub(in crate::proxy) fn of(lines: &[httparse::Header<'b>]) -> Self {
         let line = |line: &httparse::Header<'b>| Line {
             field: Field::of(line.name.as_bytes()),
             name: line.name,
