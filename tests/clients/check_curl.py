@@ -157,7 +157,7 @@ def one_connection(sent):
 
 @check("curl: a service on a unix socket")
 def unix_socket(sent):
-    said, _ = curl(*name(sent, host="shop.test"), "-H", "Host: shop.test", sent.url("unix", "/echo"))
+    said, _ = curl(*name(sent), "-H", "Host: shop.test", sent.url("unix", "/echo"))
     assert json.loads(said)["headers"]["host"] == "shop.test"
     for at in range(20):
         curl(*name(sent), "--data-binary", "x" * at, sent.url("unix", "/echo"))
