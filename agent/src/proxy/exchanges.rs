@@ -67,7 +67,7 @@ pub(super) async fn serve(connection: Rc<Connection>, stream: TcpStream) {
             Next::Closed => return,
         };
         let mut answer = Vec::new();
-        refuse(refusal, &connection.worker.date.borrow()[..], &mut answer);
+        refuse(refusal, &connection.worker.date.get(), &mut answer);
         if client.write_all(&connection, &answer).await.is_ok() {
             client.linger(&connection).await;
         }
@@ -196,7 +196,7 @@ async fn answer(connection: &Connection, client: &mut Client, mut request: Reque
         version: request.version,
         request_id: &|out| put_request_id(exchange, out),
         ttfb_us: exchange.ttfb_us.unwrap_or(0),
-        date: &connection.worker.date.borrow()[..],
+        date: &connection.worker.date.get(),
         closes,
         is_tunnel: false,
     };

@@ -73,7 +73,7 @@ pub(super) struct Worker {
     /// Read into by whoever is polled; holds nothing between two polls.
     pub(super) scratch: RefCell<Box<[u8]>>,
     /// `Date` of now.
-    pub(super) date: RefCell<[u8; 29]>,
+    pub(super) date: Cell<[u8; 29]>,
     buffers: RefCell<Vec<Vec<u8>>>,
     requests: Cell<usize>,
     /// The last tick: near enough for every timeout, and free to read.
@@ -125,7 +125,7 @@ impl Worker {
             event_ids: EventIds::draw(),
             limits: RefCell::new(limits),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),
-            date: RefCell::new(date()),
+            date: Cell::new(date()),
             buffers: RefCell::new(Vec::new()),
             requests: Cell::new(0),
             coarse_now: Cell::new(Instant::now()),
@@ -225,7 +225,7 @@ impl Worker {
         let now = Instant::now();
         self.coarse_now.set(now);
         self.wall_clock.set(WallClock::read());
-        *self.date.borrow_mut() = date();
+        self.date.set(date());
         self.upstream.close_idle(now);
         let limits = *self.limits.borrow();
         self.links.sweep(now, &limits);

@@ -131,7 +131,6 @@ fn plain(head: &Response<()>, framing: Framing) -> ResponseHead<'_> {
     ResponseHead {
         status: head.status(),
         reason: head.status().canonical_reason().unwrap_or_default(),
-        version: Version::Http11,
         fields: fields_of(head.headers()),
         framing,
         keeps_alive: true,
@@ -193,7 +192,7 @@ impl ClientSide for PlainClient<'_> {
             version: self.version,
             request_id: &|out| put_request_id(exchange, out),
             ttfb_us: exchange.ttfb_us.unwrap_or(0),
-            date: &worker.date.borrow()[..],
+            date: &worker.date.get(),
             closes: self.ends.closes,
             is_tunnel: false,
         };

@@ -82,7 +82,7 @@ pub(super) fn tell(headers: &mut HeaderMap, exchange: &Exchange, worker: &Worker
         insert(headers, X_REQUEST_ID, &text);
     }
     if !headers.contains_key(DATE) {
-        insert(headers, DATE, &worker.date.borrow()[..]);
+        insert(headers, DATE, &worker.date.get());
     }
     text.clear();
     text.extend_from_slice(b"ridealong;dur=");
@@ -98,7 +98,7 @@ pub(super) fn tell(headers: &mut HeaderMap, exchange: &Exchange, worker: &Worker
 pub(super) fn refuse(status: StatusCode, worker: &Worker) -> Response<()> {
     let mut head = Response::new(());
     *head.status_mut() = status;
-    insert(head.headers_mut(), DATE, &worker.date.borrow()[..]);
+    insert(head.headers_mut(), DATE, &worker.date.get());
     head
 }
 
