@@ -3,7 +3,8 @@
 #
 #   tests/run.sh            all of it: some 15 minutes on two cores with a warm target folder, under an hour from empty
 #   tests/run.sh --quick    format, lints, unit tests and the spine; no readers, fuzzing, nginx, or supply chain
-#   tests/run.sh --long     the same as without, with the long crash proof (120 kills) and nginx for 30 s
+#   tests/run.sh --long     the same as without, with the long crash proof (120 kills), nginx for 30 s, and a million
+#                           requests against closing connections
 #
 # It installs what it needs: nginx and wrk (Debian), cargo-deny and cargo-nextest (crates.io), readers of Delta tables
 # (PyPI, into a folder of their own). Build products go to $CARGO_TARGET_DIR, by default a folder in the user's cache.
@@ -14,7 +15,7 @@ cache="${XDG_CACHE_HOME:-$HOME/.cache}/ridealong"
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$cache/target}"
 export PATH="$cache/tools/bin:$PATH"
 mode="${1:-}"
-case "$mode" in "" | --quick | --long) ;; *) sed -n '2,10p' "$0"; exit 2 ;; esac
+case "$mode" in "" | --quick | --long) ;; *) sed -n '2,11p' "$0"; exit 2 ;; esac
 
 passed=0 failed=0 skipped=0
 started=$SECONDS
@@ -110,7 +111,8 @@ supply_chain() {
 
 need_debian cc=gcc g++=g++ || exit 1
 if [ "$mode" != --quick ]; then
-    need_debian nginx=nginx-light wrk=wrk python3=python3 || exit 1
+    need_debian nginx=nginx-light wrk=wrk python3=python3 node=nodejs npm=npm gunicorn=gunicorn h2load=nghttp2-client \
+        slowhttptest=slowhttptest curl=curl || exit 1
     need_cargo_tool deny 0.20.2 || exit 1
 fi
 need_cargo_tool nextest 0.9.143 || exit 1
@@ -119,8 +121,10 @@ step "format" cargo fmt --all --check
 step "same features everywhere" same_features
 step "lints" cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
 step "build" cargo build --workspace --locked
+closing_requests=20000
 if [ "$mode" = --long ]; then
     export RIDEALONG_CRASH_KILLS=120 RIDEALONG_WRK_SECONDS=30
+    closing_requests=1000000
 fi
 if [ "$mode" = --quick ]; then
     counted "tests" cargo nextest run --workspace --locked --no-fail-fast \
@@ -128,6 +132,8 @@ if [ "$mode" = --quick ]; then
 else
     counted "tests" cargo nextest run --workspace --locked --no-fail-fast
     counted "other readers of the tables" ./tests/readers/run.sh
+    counted "real clients" ./tests/clients/run.sh
+    counted "closing connections" ./tests/load/keepalive.sh "$closing_requests"
     counted "fuzzing the frame decoder" ./tests/fuzz/run.sh "${RIDEALONG_FUZZ_SECONDS:-60}"
     step "quickstart" ./packaging/quickstart.sh --once
     step "supply chain" supply_chain

@@ -43,7 +43,12 @@ def http_2(sent):
     assert "HTTP/2 200" in spoken and json.loads(said)["method"] == "GET", spoken
     body = b"x" * 3_000_000
     said, _ = curl(
-        "--http2-prior-knowledge", *name(sent, request_bytes=len(body)), "--data-binary", "@-", sent.url("node", "/echo"), body=body
+        "--http2-prior-knowledge",
+        *name(sent, request_bytes=len(body)),
+        "--data-binary",
+        "@-",
+        sent.url("node", "/echo"),
+        body=body,
     )
     assert json.loads(said)["sha256"] == hashlib.sha256(body).hexdigest()
     said, _ = curl("--http2-prior-knowledge", *name(sent, response_bytes=2_000_000), sent.url("node", "/bytes/2000000"))
@@ -80,7 +85,9 @@ def chunked(sent):
 def expect(sent):
     body = b"y" * 1_500_000
     for kind in ["node", "gunicorn"]:
-        said, spoken = curl("-v", *name(sent, request_bytes=len(body)), "--data-binary", "@-", sent.url(kind, "/echo"), body=body)
+        said, spoken = curl(
+            "-v", *name(sent, request_bytes=len(body)), "--data-binary", "@-", sent.url(kind, "/echo"), body=body
+        )
         assert "> Expect: 100-continue" in spoken and "< HTTP/1.1 100" in spoken, spoken
         assert json.loads(said)["length"] == len(body)
 
@@ -88,7 +95,17 @@ def expect(sent):
 @check("curl: does not send a body that the service refuses beforehand")
 def refused_beforehand(sent):
     body = b"z" * 1_500_000
-    arguments = ["-v", "--expect100-timeout", "20", "--data-binary", "@-", "-o", "/dev/null", "-w", "%{http_code} %{size_upload}"]
+    arguments = [
+        "-v",
+        "--expect100-timeout",
+        "20",
+        "--data-binary",
+        "@-",
+        "-o",
+        "/dev/null",
+        "-w",
+        "%{http_code} %{size_upload}",
+    ]
     said, spoken = curl(*arguments, *name(sent, 413, request_bytes=0), sent.url("node", "/refuse"), body=body)
     assert said == b"413 0", (said, spoken)
 
@@ -97,7 +114,9 @@ def refused_beforehand(sent):
 def trailers(sent):
     said, _ = curl("--include", "--raw", *name(sent), "-H", "TE: trailers", sent.url("node", "/trailers"))
     assert said.lower().endswith(b"0\r\nx-sum: abc\r\nx-other: def\r\n\r\n"), said
-    said, spoken = curl("-v", "--http2-prior-knowledge", *name(sent), "-H", "TE: trailers", sent.url("node", "/trailers"))
+    said, spoken = curl(
+        "-v", "--http2-prior-knowledge", *name(sent), "-H", "TE: trailers", sent.url("node", "/trailers")
+    )
     assert said == b"first, second\n" and "< x-sum: abc" in spoken.lower(), spoken
 
 
@@ -122,7 +141,15 @@ def without_body(sent):
 def one_connection(sent):
     arguments = []
     for at, data in enumerate([None, "abc", None, "", "defg"]):
-        arguments += [*(["--next", "--silent"] if at else []), "-v", *name(sent), "-o", "/dev/null", "-w", "%{num_connects}\n"]
+        arguments += [
+            *(["--next", "--silent"] if at else []),
+            "-v",
+            *name(sent),
+            "-o",
+            "/dev/null",
+            "-w",
+            "%{num_connects}\n",
+        ]
         arguments += [*([] if data is None else ["--data-binary", data]), sent.url("node", "/echo")]
     said, _ = curl(*arguments)
     assert said.split() == [b"1", b"0", b"0", b"0", b"0"], said
@@ -130,7 +157,7 @@ def one_connection(sent):
 
 @check("curl: a service on a unix socket")
 def unix_socket(sent):
-    said, _ = curl(*name(sent, host="shop.test"), "-H", "Host: shop.test", sent.url("unix", "/echo"))
+    said, _ = curl(*name(sent), "-H", "Host: shop.test", sent.url("unix", "/echo"))
     assert json.loads(said)["headers"]["host"] == "shop.test"
     for at in range(20):
         curl(*name(sent), "--data-binary", "x" * at, sent.url("unix", "/echo"))

@@ -71,7 +71,9 @@ def httpx_2(sent):
                 answer = client.get(sent.url(kind, f"/echo?{at}"), headers=sent.headers(protocol="HTTP/2"))
                 assert (answer.json()["url"], answer.http_version) == (f"/echo?{at}", "HTTP/2")
             for content in [BODY, pieces()]:
-                answer = client.post(sent.url(kind, "/echo"), content=content, headers=sent.headers(request_bytes=len(BODY)))
+                answer = client.post(
+                    sent.url(kind, "/echo"), content=content, headers=sent.headers(request_bytes=len(BODY))
+                )
                 assert answer.json()["sha256"] == SHA256
         with ThreadPoolExecutor(16) as threads:
             names = [sent.headers() for _ in range(160)]

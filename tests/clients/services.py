@@ -71,7 +71,9 @@ class Services:
 
     def start_websockets(self, folder):
         port = free_port()
-        self.start("websockets", [sys.executable, f"{HERE}/services/websocket_service.py", str(port)], folder, listens(port))
+        self.start(
+            "websockets", [sys.executable, f"{HERE}/services/websocket_service.py", str(port)], folder, listens(port)
+        )
         return f"http://127.0.0.1:{port}"
 
     def stop(self):

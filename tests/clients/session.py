@@ -106,7 +106,9 @@ class Session:
 
     def found(self, sent, columns):
         for path, low, high in sent.counts:
-            row = self.query(f"SELECT count(*) AS n, count(distinct event_id) AS ids FROM requests WHERE path = '{path}'")
+            row = self.query(
+                f"SELECT count(*) AS n, count(distinct event_id) AS ids FROM requests WHERE path = '{path}'"
+            )
             counted = row["data"][0]
             assert counted["n"] == counted["ids"], f"{path}: {counted}"
             assert low <= counted["n"] <= high, f"{path}: {counted}, expected {low} to {high}"

@@ -81,7 +81,17 @@ def command(service, timeout, port, folder):
     with open(f"{folder}/service.py", "w") as out:
         out.write(WSGI)
     options = ["--worker-class", "gthread", "--threads", "64", "--keep-alive", str(int(timeout)), "--backlog", "4096"]
-    return ["gunicorn", "--bind", f"127.0.0.1:{port}", "--chdir", folder, *options, "--worker-connections", "4000", "service:application"]
+    return [
+        "gunicorn",
+        "--bind",
+        f"127.0.0.1:{port}",
+        "--chdir",
+        folder,
+        *options,
+        "--worker-connections",
+        "4000",
+        "service:application",
+    ]
 
 
 class Lane:
@@ -93,7 +103,16 @@ class Lane:
         self.port = free_port()
         self.start(command(service, timeout, self.port, folder))
         self.await_port(self.port)
-        run = [agent, "run", "--service", "race", "--upstream", f"http://127.0.0.1:{self.port}", "--listen", "127.0.0.1:0"]
+        run = [
+            agent,
+            "run",
+            "--service",
+            "race",
+            "--upstream",
+            f"http://127.0.0.1:{self.port}",
+            "--listen",
+            "127.0.0.1:0",
+        ]
         run += ["--api-listen", "127.0.0.1:0", "--aggregator", "http://127.0.0.1:9", "--spool", f"{folder}/spool"]
         run += ["--upstream-idle", "30s"] if agent_keeps_longer else []
         first = self.start(run, stdout=subprocess.PIPE).stdout.readline()
@@ -209,7 +228,9 @@ def main():
         for at, (service, timeout, longer) in enumerate(LANES):
             lanes.append(Lane(service, timeout, longer, os.path.abspath(options.agent), f"{folder}/{at}"))
         asyncio.run(run_all(lanes, options.requests, options.burst, options.seed))
-        print(f"{'service':10} {'closes after':>12} {'agent keeps':>12} {'requests':>9} {'200':>9} {'502':>5} {'other':>6} {'connections':>12} {'retries':>8}")
+        print(
+            f"{'service':10} {'closes after':>12} {'agent keeps':>12} {'requests':>9} {'200':>9} {'502':>5} {'other':>6} {'connections':>12} {'retries':>8}"
+        )
         for lane in lanes:
             total, good, bad = sum(lane.seen.values()), lane.seen[200], lane.seen[502]
             fine = good == total and total > 0

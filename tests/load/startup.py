@@ -46,7 +46,16 @@ def commands(folder, agent, threads):
     for name, text in [("nginx.conf", NGINX), ("haproxy.cfg", HAPROXY)]:
         with open(f"{folder}/{name}", "w") as out:
             out.write(text.format(**facts))
-    run = [agent, "run", "--service", "startup", "--upstream", f"http://127.0.0.1:{BACKEND}", "--listen", f"127.0.0.1:{PORT}"]
+    run = [
+        agent,
+        "run",
+        "--service",
+        "startup",
+        "--upstream",
+        f"http://127.0.0.1:{BACKEND}",
+        "--listen",
+        f"127.0.0.1:{PORT}",
+    ]
     run += ["--api-listen", f"127.0.0.1:{API}", "--aggregator", "http://127.0.0.1:9", "--spool", f"{folder}/spool"]
     return {
         "agent": [*run, "--threads", str(threads)],
@@ -112,7 +121,9 @@ def main():
         shutil.rmtree(folder, ignore_errors=True)
     medians = {name: [statistics.median(column) for column in zip(*rounds)] for name, rounds in measured.items()}
     print(f"\nStart and rest, medians of {options.rounds} starts each, {options.threads} worker(s)")
-    print(f"{'program':10} {'accepts, ms':>12} {'PSS, MiB':>10} {'RSS, MiB':>10} {'agent against it: ms':>21} {'PSS':>6}")
+    print(
+        f"{'program':10} {'accepts, ms':>12} {'PSS, MiB':>10} {'RSS, MiB':>10} {'agent against it: ms':>21} {'PSS':>6}"
+    )
     for name, (milliseconds, pss, rss) in medians.items():
         ours = medians["agent"]
         ratios = f"{ours[0] / milliseconds:21.2f} {ours[1] / pss:6.2f}"

@@ -14,7 +14,9 @@ def application(environment, start_response):
         start_response("200 OK", [("Content-Type", "text/plain")])
         return (b"piece %d\n" % at for at in range(int(rest[0])))
     body = environment["wsgi.input"].read()
-    headers = {key[5:].lower().replace("_", "-"): value for key, value in environment.items() if key.startswith("HTTP_")}
+    headers = {
+        key[5:].lower().replace("_", "-"): value for key, value in environment.items() if key.startswith("HTTP_")
+    }
     said = {"method": method, "url": target, "headers": headers, "length": len(body)}
     said["sha256"] = hashlib.sha256(body).hexdigest()
     answer = json.dumps(said).encode()

@@ -81,3 +81,9 @@ fn every_id_of_the_list_has_its_case_and_only_one() {
     let missing: Vec<_> = listed.difference(&tried).collect();
     assert!(missing.is_empty(), "not tried: {missing:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_request_makes_no_row() -> anyhow::Result<()> {
+    let cases = [malformed::cases, normalization::cases, lengths::cases].iter().flat_map(|group| group());
+    trial::makes_no_rows(cases.collect()).await
+}

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use futures::StreamExt;
 use ridealong_e2e::real_origin::{Kind, Understood};
-use ridealong_e2e::{Agent, RawOrigin, RealOrigin, raw_origin};
+use ridealong_e2e::{Agent, Aggregator, RawOrigin, RealOrigin, raw_origin};
 
-use crate::case::Case;
+use crate::case::{Case, Outcome};
 use client::{Got, after, send};
 
 /// Nobody listens there: rows stay in the spool, which is not this test's concern.
@@ -56,6 +56,26 @@ pub async fn before(kind: Kind, cases: Vec<Case>) -> Result<()> {
         faults.push(format!("{kind:?} refused {}, at most {may_be} of these cases may be: {refused:?}", refused.len()));
     }
     report(&cases, faults);
+    Ok(())
+}
+
+/// Of these cases, those that are refused before they are requests: they are counted, and no row is made of them.
+pub async fn makes_no_rows(cases: Vec<Case>) -> Result<()> {
+    let refused = |case: &Case| matches!(case.outcome, Outcome::Refused(_)) && case.error.is_none();
+    let cases: Vec<Case> = cases.into_iter().filter(refused).collect();
+    let (origin, aggregator) = (RawOrigin::start().await?, Aggregator::start(&[]).await?);
+    let agent = Agent::start(&origin.url(), &aggregator.url(), &["--threads", "1"]).await?;
+    for (case, got) in cases.iter().zip(send_all(&agent, &cases).await) {
+        let answer = got?.answers;
+        let bare = answer.iter().all(|answer| answer.head.get("x-request-id").is_none());
+        assert!(bare, "{}: no request has an id: {answer:?}", case.id);
+    }
+    agent.flush().await?;
+    let rows = aggregator.rows("SELECT path, status FROM requests WHERE path NOT LIKE '%/after'").await?;
+    assert!(rows.is_empty(), "{} cases made {rows:?}", cases.len());
+    assert_eq!(aggregator.count("requests").await?, cases.len() as i64, "one request after each case");
+    let counted = agent.stats().await?["proxy"]["headsRefused"].as_u64();
+    assert_eq!(counted, Some(cases.len() as u64), "heads refused");
     Ok(())
 }
 
