@@ -125,17 +125,17 @@ pub(super) fn translate(bytes: &[u8], headers_max: usize) -> Result<Request<()>,
             _ => append(&mut headers, line.name.as_bytes(), line.value),
         }
     }
-    request(method, host, path_of(parsed.path.unwrap_or("/")), headers)
+    request(method, host, path_of(parsed.path.unwrap_or("/"))?, headers)
 }
 
 /// What HTTP/1 forgives in a path is escaped, since the library takes less.
-fn path_of(path: &str) -> PathAndQuery {
-    path.parse().unwrap_or_else(|_| {
+fn path_of(path: &str) -> Result<PathAndQuery, Fault> {
+    path.parse().or_else(|_| {
         let escape = |byte: u8| match byte {
             b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}' | b'[' | b']' => format!("%{byte:02X}"),
             _ => char::from(byte).to_string(),
         };
-        path.bytes().map(escape).collect::<String>().parse().unwrap_or_else(|_| PathAndQuery::from_static("/"))
+        path.bytes().map(escape).collect::<String>().parse().map_err(|_| Fault::UpstreamInvalid)
     })
 }
 
@@ -174,6 +174,16 @@ pub(super) fn append(headers: &mut HeaderMap, name: &[u8], value: &[u8]) {
         // Fails only beyond 32,768 lines, which no limit here allows.
         let _ = headers.try_append(name, value);
     }
+}
+
+/// Takes out the trailers that may not be passed on.
+pub(super) fn strip_trailers(mut trailers: HeaderMap) -> HeaderMap {
+    let is_barred = |name: &&HeaderName| Field::is_barred_from_trailers(name.as_str().as_bytes());
+    let barred: Vec<HeaderName> = trailers.keys().filter(is_barred).cloned().collect();
+    for name in barred {
+        trailers.remove(name);
+    }
+    trailers
 }
 
 /// Writes the trailers that may be passed on.

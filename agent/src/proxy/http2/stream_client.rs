@@ -9,6 +9,7 @@ use http::{HeaderMap, Response};
 
 use super::super::fault::Fault;
 use super::super::worker::Worker;
+use super::request::strip_trailers;
 use super::response;
 use super::sides::{ClientSide, Part};
 use crate::exchange::Exchange;
@@ -108,7 +109,7 @@ impl ClientSide for StreamClient {
     fn end(&mut self, trailers: Option<HeaderMap>) -> Result<(), Fault> {
         let sending = self.sending()?;
         let ended = match trailers {
-            Some(trailers) => sending.send_trailers(trailers),
+            Some(trailers) => sending.send_trailers(strip_trailers(trailers)),
             None => sending.send_data(Bytes::new(), true),
         };
         ended.map_err(|error| fault(&error))

@@ -10,6 +10,7 @@ use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, Request, Response};
 
 use super::links::Lease;
+use super::request::strip_trailers;
 use super::sides::{Broken, Part, ServiceSide};
 
 pub(super) struct StreamService {
@@ -66,7 +67,7 @@ impl ServiceSide for StreamService {
 
     fn end(&mut self, trailers: Option<HeaderMap>) -> Result<(), Broken> {
         let ended = match trailers {
-            Some(trailers) => self.sending.send_trailers(trailers),
+            Some(trailers) => self.sending.send_trailers(strip_trailers(trailers)),
             None => self.sending.send_data(Bytes::new(), true),
         };
         ended.map_err(|error| self.broken(&error))

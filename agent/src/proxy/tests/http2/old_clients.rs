@@ -56,6 +56,22 @@ async fn chunked_requests_and_their_trailers_pass() {
 }
 
 #[tokio::test]
+async fn a_path_that_only_http1_forgives_is_escaped() {
+    let service = http2_service(|request, mut respond| async move {
+        let path = request.uri().path_and_query().unwrap().as_str().to_owned();
+        respond.send_response(Response::builder().header("x-path", path).body(()).unwrap(), true).unwrap();
+    });
+    let mut sandbox = before_http2(service.await, |_| {});
+    let mut client = sandbox.client().await;
+    for (sent, got) in [("/a<b>%20?c=`d`", "/a%3Cb%3E%20?c=%60d%60"), ("/a?b|c", "/a?b|c")] {
+        client.send(format!("GET {sent} HTTP/1.1\r\nHost: a\r\n\r\n")).await;
+        assert_eq!(client.message("GET").await.head.get("x-path"), Some(got));
+        assert_eq!(sandbox.row().await.path, sent.split('?').next().unwrap());
+    }
+    sandbox.end().await;
+}
+
+#[tokio::test]
 async fn responses_without_a_body_leave_the_connection_in_step() {
     let service = http2_service(|request, mut respond| async move {
         let status = if request.uri().path() == "/204" { 204 } else { 200 };
