@@ -4,9 +4,9 @@ use std::collections::HashSet;
 
 use crate::proxy::event_ids::EventIds;
 use crate::proxy::fault::Fault;
-use crate::proxy::http1::is_valid_host;
 use crate::proxy::request_head::trace_id;
 use crate::proxy::stamps::{put_chunk_size, put_milliseconds};
+use ridealong_http1::is_valid_host;
 
 fn written(write: impl FnOnce(&mut Vec<u8>)) -> String {
     let mut out = Vec::new();
