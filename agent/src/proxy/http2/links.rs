@@ -21,7 +21,8 @@ use super::{SEND_BUFFER_BYTES_MAX, SERVICE_CONNECTION_WINDOW_BYTES, SERVICE_STRE
 
 /// Connections of one thread. With 128 requests on each this is beyond what a thread carries; more would wait in line.
 const LINKS_MAX: usize = 16;
-/// Until the service's settings are here: what RFC 9113 recommends as the least.
+/// Requests that wait on a new connection for the service's settings, which come at once. To send more than they turn out
+/// to allow would have some refused.
 const STREAMS_BEFORE_SETTINGS: usize = 100;
 
 #[derive(Default)]
@@ -119,7 +120,7 @@ fn builder(limits: &Limits) -> Builder {
     let mut builder = Builder::new();
     builder
         .enable_push(false)
-        .initial_max_send_streams(STREAMS_BEFORE_SETTINGS)
+        .initial_max_send_streams(0)
         .initial_window_size(SERVICE_STREAM_WINDOW_BYTES)
         .initial_connection_window_size(SERVICE_CONNECTION_WINDOW_BYTES)
         .max_header_list_size(header_bytes(limits))
@@ -135,7 +136,10 @@ pub(super) fn header_bytes(limits: &Limits) -> u32 {
 
 impl Link {
     fn streams_max(&self) -> usize {
-        self.requests.current_max_send_streams().min(STREAMS_MAX as usize)
+        match self.requests.current_max_send_streams() {
+            0 => STREAMS_BEFORE_SETTINGS,
+            allowed => allowed.min(STREAMS_MAX as usize),
+        }
     }
 }
 

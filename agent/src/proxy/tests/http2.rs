@@ -2,6 +2,7 @@
 
 mod breaks;
 mod calls;
+mod heads;
 mod life;
 mod old_clients;
 mod old_services;

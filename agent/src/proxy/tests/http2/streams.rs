@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Response;
+use tokio::net::TcpListener;
 
-use super::super::sandbox::eventually;
+use super::super::sandbox::{eventually, loopback};
 use super::peers::{Caller, before_http2, echo, get, grpc, http2_service, patiently, read, send};
 
 #[tokio::test]
@@ -118,6 +119,40 @@ async fn a_service_that_does_not_read_stops_the_client() {
     assert!(came <= 512 * 1024, "{came} bytes for a service that reads none");
     sender.abort();
     drop(sandbox);
+}
+
+/// The service takes one request at a time on each connection, and refuses whatever comes beside it.
+#[tokio::test]
+async fn a_service_that_allows_little_gets_more_connections_and_then_a_queue() {
+    const CALLS: usize = 60;
+    let listener = TcpListener::bind(loopback()).await.unwrap();
+    let service = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                let mut builder = h2::server::Builder::new();
+                let mut connection = builder.max_concurrent_streams(1).handshake::<_, Bytes>(stream).await.unwrap();
+                while let Some(Ok((request, respond))) = connection.accept().await {
+                    tokio::spawn(echo(request, respond));
+                }
+            });
+        }
+    });
+    let mut sandbox = before_http2(service, |_| {});
+    let caller = Caller::connect(sandbox.proxy.local_addr()).await;
+    for _ in 0..3 {
+        let calls = (0..CALLS).map(|_| async {
+            assert_eq!(caller.call(grpc("/"), b"hello").await.unwrap().body, b"hello");
+        });
+        patiently(futures::future::join_all(calls)).await;
+    }
+    for _ in 0..3 * CALLS {
+        assert_eq!(sandbox.row().await.error, None);
+    }
+    let counted = sandbox.proxy.counters().snapshot();
+    assert!(counted.upstream_connections > 1 && counted.upstream_retries == 0, "{counted:?}");
+    sandbox.end().await;
 }
 
 #[tokio::test]
