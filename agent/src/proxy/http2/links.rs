@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use h2::client::{Builder, SendRequest};
-use tokio::sync::Mutex;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use super::super::fault::Fault;
@@ -28,8 +28,9 @@ const STREAMS_BEFORE_SETTINGS: usize = 100;
 #[derive(Default)]
 pub(in crate::proxy) struct Links {
     links: RefCell<Vec<Rc<Link>>>,
-    /// Held by the one who opens a connection.
-    opening: Mutex<()>,
+    is_opening: Cell<bool>,
+    /// Told to those who wait for the one who opens a connection.
+    opened: Notify,
     /// So that those who waited for an attempt that failed do not each try again.
     failed: Cell<Option<(Instant, Fault)>>,
     /// Each moves one connection's frames.
@@ -62,26 +63,27 @@ impl Links {
         while self.drivers.borrow_mut().try_join_next().is_some() {}
     }
 
-    /// A place on a connection that has room, or on the next one. Cancelling it lets the next in line open one.
+    /// A place on a connection that has room, or on the next one. Cancelling it lets another open one.
     pub(super) async fn lease(&self, upstream: &Upstream, limits: Limits) -> Result<Lease, Fault> {
-        if let Some(link) = self.with_room() {
-            return Ok(Lease::new(link));
-        }
         let asked = Instant::now();
-        let _opening = self.opening.lock().await;
-        if let Some(link) = self.with_room() {
-            return Ok(Lease::new(link));
-        }
-        if let Some((at, fault)) = self.failed.get()
-            && at >= asked
-        {
-            return Err(fault);
-        }
-        match self.open(upstream, limits).await {
-            Ok(link) => Ok(Lease::new(link)),
-            Err(fault) => {
-                self.failed.set(Some((Instant::now(), fault)));
-                Err(fault)
+        loop {
+            if let Some(link) = self.with_room() {
+                return Ok(Lease::new(link));
+            }
+            if !self.is_opening.get() {
+                let _opening = Opening::begin(self);
+                let opened = self.open(upstream, limits).await;
+                if let Err(fault) = opened {
+                    self.failed.set(Some((Instant::now(), fault)));
+                }
+                return opened.map(Lease::new);
+            }
+            // All at once: in a line, those who waited would be overtaken by everyone who comes later.
+            self.opened.notified().await;
+            if let Some((at, fault)) = self.failed.get()
+                && at >= asked
+            {
+                return Err(fault);
             }
         }
     }
@@ -113,6 +115,23 @@ impl Links {
         let link = Rc::new(Link { requests, streams: Cell::new(0), is_used: Cell::new(false), retired, idle_since });
         self.links.borrow_mut().push(Rc::clone(&link));
         Ok(link)
+    }
+}
+
+/// Held by the one who opens a connection.
+struct Opening<'a>(&'a Links);
+
+impl<'a> Opening<'a> {
+    fn begin(links: &'a Links) -> Self {
+        links.is_opening.set(true);
+        Self(links)
+    }
+}
+
+impl Drop for Opening<'_> {
+    fn drop(&mut self) {
+        self.0.is_opening.set(false);
+        self.0.opened.notify_waiters();
     }
 }
 
