@@ -167,6 +167,7 @@ async fn flood(client: &mut Http2, piece: impl Fn(u32) -> Vec<u8>) -> Result<boo
 }
 
 /// Either a goodbye, or little harm; and others are served meanwhile.
+#[allow(clippy::print_stdout, reason = "a figure for whoever looks")]
 async fn withstands(piece: impl Fn(u32) -> Vec<u8>) -> Result<()> {
     let (origin, mut agent) = sandbox().await?;
     assert_eq!(ask(&agent, &get(b"/first"), None).await?, End::Answered);
