@@ -15,7 +15,6 @@ mod counters;
 mod listener;
 mod worker;
 
-mod http1;
 mod request_head;
 mod response_head;
 mod stamps;
@@ -51,7 +50,6 @@ use worker::{Orders, Seat};
 
 pub use counters::{Counters, CountersSnapshot};
 pub use fault::Fault;
-pub use http1::HEADERS_MAX;
 pub use options::{Limits, ProxyOptions, Trusted, UpstreamAddress};
 
 /// Starts proxies.

@@ -42,6 +42,11 @@ pub struct Candidate<'a> {
 }
 
 impl Sampling {
+    /// Itself, when the rate is one; otherwise what is wrong, to complete the sentence "`sample` …".
+    pub fn checked(self) -> Result<Self, &'static str> {
+        if (0.0..=1.0).contains(&self.rate) { Ok(self) } else { Err("must be between 0 and 1") }
+    }
+
     /// The weight of the candidate's row; none when it makes no row.
     pub fn weight(&self, candidate: &Candidate<'_>) -> Option<f64> {
         let slow = u128::from(candidate.duration_us) > self.slow.as_micros();
@@ -89,6 +94,7 @@ impl SamplingHandle {
         **self.now.load()
     }
 
+    /// Takes what [`Sampling::checked`] let pass.
     pub fn set(&self, sampling: Sampling) {
         self.now.store(Arc::new(sampling));
     }

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ridealong_common::settings::{ByteSize, Reader};
+use ridealong_http1::HEADERS_MAX;
 use url::Url;
 
-use crate::proxy::{HEADERS_MAX, Limits, Trusted, UpstreamAddress};
+use crate::proxy::{Limits, Trusted, UpstreamAddress};
 
 pub(super) fn upstream(read: &mut Reader<'_>) -> UpstreamAddress {
     let text: String = read.required("upstream");

@@ -12,11 +12,11 @@ const PATTERNS_MAX: usize = 100;
 const NAMES_MAX: usize = 32;
 
 pub(super) fn sampling(read: &mut Reader<'_>) -> Sampling {
-    let rate: f64 = read.required("sample");
-    if !(0.0..=1.0).contains(&rate) {
-        read.fault("sample", "must be between 0 and 1");
-    }
-    Sampling { rate, slow: read.required("slow") }
+    let sampling = Sampling { rate: read.required("sample"), slow: read.required("slow") };
+    sampling.checked().unwrap_or_else(|problem| {
+        read.fault("sample", problem);
+        Sampling::default()
+    })
 }
 
 pub(super) fn patterns(read: &mut Reader<'_>, key: &'static str) -> Vec<Pattern> {

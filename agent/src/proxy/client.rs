@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use super::connection::{Connection, Phase};
 use super::counters::count;
-use super::http1::{Refusal, RequestParser};
 use super::request::Request;
 use super::stream::Stream;
+use ridealong_http1::{Refusal, RequestParser};
 
 /// How an HTTP/2 connection begins (RFC 9113, 3.4).
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

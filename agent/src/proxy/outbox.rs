@@ -3,10 +3,10 @@
 use std::io;
 use std::task::{Context, Poll};
 
-use super::http1::{Body, Malformed, Piece};
 use super::response_head::Delivery;
 use super::stamps::put_chunk_size;
 use super::stream::Stream;
+use ridealong_http1::{Body, Malformed, Piece};
 
 /// Up to here, copying a body behind its head is cheaper than giving the kernel two pieces.
 const COPIED_BYTES_MAX: usize = 8 * 1024;

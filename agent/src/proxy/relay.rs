@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 use super::client::Client;
 use super::connection::Connection;
 use super::fault::Fault;
-use super::http1::Body;
 use super::outbox::Outbox;
 use super::request::Request;
 use super::response_head::Delivery;
 use super::stream::Stream;
+use ridealong_http1::Body;
 
 pub(super) use download::{grpc_status, keep_alive_timeout};
 

@@ -7,11 +7,11 @@ use http::Method;
 
 use super::connection::Connection;
 use super::fault::Fault;
-use super::http1::{Body, Field, RequestHead, RequestTarget, Version};
 use super::open::OpenExchange;
 use super::request_head::{self, Told};
 use super::stamps::put_event_id;
 use crate::exchange::Exchange;
+use ridealong_http1::{Body, Field, RequestHead, RequestTarget, Version};
 
 pub(super) struct Request {
     pub(super) open: OpenExchange,

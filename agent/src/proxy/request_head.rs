@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use http::Method;
 
 use super::fault::Fault;
-use super::http1::{Field, RequestHead, RequestTarget, Version, is_valid_host, members};
 use super::options::Trusted;
+use ridealong_http1::{Field, RequestHead, RequestTarget, Version, is_valid_host, members};
 
 const REQUEST_ID_CHARACTERS_MAX: usize = 128;
 /// `00-`, 32 hex digits of trace, `-`, 16 of parent, `-`, 2 of flags.

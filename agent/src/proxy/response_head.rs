@@ -3,9 +3,9 @@
 use http::StatusCode;
 
 use super::fault::Fault;
-use super::http1::{Field, ResponseHead, Version};
 use super::request_head::put;
 use super::stamps::{put_milliseconds, put_number};
+use ridealong_http1::{Field, ResponseHead, Version};
 
 /// What the client is told of every exchange, and of its connection.
 pub(super) struct Told<'a> {

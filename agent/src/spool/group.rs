@@ -15,7 +15,7 @@ use crate::summary::{Counted, Summing};
 /// Rows of one chunk: with some 20 compressed bytes a request, a value of about 16 KiB.
 const REQUESTS_A_CHUNK: usize = 800;
 /// Texts of requests in one chunk, before compression: what a client that sends long ones can make of it.
-const TEXT_BYTES_A_CHUNK: usize = 512 << 10;
+const TEXT_BYTES_A_CHUNK: usize = 128 << 10;
 /// Summaries of one chunk; each has a sketch.
 const SUMMARIES_A_CHUNK: usize = 400;
 /// Bytes of events in one chunk, before compression.
@@ -88,6 +88,11 @@ impl Group {
 }
 
 impl Part {
+    /// Not compressed.
+    pub fn bytes(&self) -> u64 {
+        self.block.as_ref().map_or(0, Vec::len) as u64
+    }
+
     fn of(class: Class, table: Table, block: &Block) -> Self {
         Self { class, rows: block.rows(), table, block: block.encode() }
     }

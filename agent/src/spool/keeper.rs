@@ -32,6 +32,8 @@ pub(super) struct Keeper {
     /// What the shipper has, with the rows of each; their databases are not evicted.
     in_flight: Vec<(ChunkKey, u64)>,
     status: SpoolStatus,
+    /// It fails because the disk is full: what is delivered makes room.
+    is_full: bool,
     /// No write before this moment.
     retry_at: Instant,
 }
@@ -68,8 +70,12 @@ impl Keeper {
             next_number: 0,
             in_flight: Vec::new(),
             status,
+            is_full: false,
             retry_at: Instant::now(),
         };
+        if keeper.status.failing.is_none() {
+            keeper.status.failing = keeper.cannot_write(0);
+        }
         keeper.report();
         keeper
     }
@@ -141,7 +147,7 @@ impl Keeper {
             self.books.dropped(reason::SPOOL_FULL, rows);
             return Err(AppendError::Full);
         }
-        if let Some(cause) = self.cannot_write() {
+        if let Some(cause) = self.cannot_write(parts.iter().map(Part::bytes).sum()) {
             self.books.dropped(reason::SPOOL_FAILED, rows);
             self.status.failing = Some(cause.clone());
             return Err(AppendError::Failed(cause));
@@ -169,13 +175,21 @@ impl Keeper {
 
     /// Why sled is not asked to write at this moment. It does not survive a full disk, so it never meets one; and a
     /// database that failed is leaked, so a new one is not tried at each commit.
-    fn cannot_write(&self) -> Option<String> {
-        let left = fs4::available_space(&self.options.folder).unwrap_or(u64::MAX);
-        if left < FREE_BYTES_MIN {
-            return Some(format!("the disk is full: {left} bytes are left, {FREE_BYTES_MIN} are needed"));
+    fn cannot_write(&mut self, bytes: u64) -> Option<String> {
+        let full = self.full(bytes);
+        self.is_full = full.is_some();
+        if full.is_some() {
+            return full;
         }
         let earlier = self.status.failing.clone().unwrap_or_default();
         (Instant::now() < self.retry_at).then_some(earlier)
+    }
+
+    /// Says so when the disk has no room for so many bytes more.
+    fn full(&self, bytes: u64) -> Option<String> {
+        let left = fs4::available_space(&self.options.folder).unwrap_or(u64::MAX);
+        let needed = FREE_BYTES_MIN + bytes;
+        (left < needed).then(|| format!("the disk is full: {left} bytes are left, {needed} are needed"))
     }
 
     fn insert(&mut self, parts: Vec<Part>) -> Result<(), DatabaseError> {
@@ -277,6 +291,9 @@ impl Keeper {
             self.remove(class, &numbers);
         }
         self.in_flight.clear();
+        if self.is_full && self.full(0).is_none() {
+            (self.is_full, self.status.failing) = (false, None);
+        }
         self.report();
     }
 

@@ -271,6 +271,9 @@ async fn a_disk_that_is_full_fails_no_request() -> Result<()> {
     agent.kill().await?;
     aggregator.restart().await?;
     agent.restart().await?;
+    settled(&agent).await?;
+    let is_ready = async || (agent.api().get("/readyz").await.ok()?.status == 200).then_some(());
+    eventually("what is delivered makes room", PATIENCE, is_ready).await;
     agent.proxy().get("/after").await?.expect(200);
     let books = settled(&agent).await?;
     println!("{books:?}");

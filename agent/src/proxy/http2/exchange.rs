@@ -83,6 +83,10 @@ pub(super) async fn of_stream(connection: Rc<Connection>, opened: Opened, mut cl
         Ok(at) => (at, false),
         Err(failure) => {
             open.fail(failure.fault);
+            if failure.answered {
+                // What was handed over would be lost with the stream: it goes out first.
+                tokio::task::yield_now().await;
+            }
             fail(&connection, &mut open, &mut client, &failure, (is_grpc, method == Method::HEAD));
             (Instant::now(), failure.fault == Fault::ClientDisconnect)
         }

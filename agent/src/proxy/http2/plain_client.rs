@@ -9,7 +9,6 @@ use http::{HeaderMap, Method, Response, StatusCode};
 use super::super::client::Client;
 use super::super::connection::Connection;
 use super::super::fault::Fault;
-use super::super::http1::{Body, Framing, Malformed, Piece, ResponseHead, Version};
 use super::super::outbox::Outbox;
 use super::super::relay::Ends;
 use super::super::request::{Request, put_request_id};
@@ -20,6 +19,7 @@ use super::clock::Clock;
 use super::request::{fields_of, insert_lines, put_trailers};
 use super::sides::{ClientSide, Part};
 use crate::exchange::Exchange;
+use ridealong_http1::{Body, Framing, Malformed, Piece, ResponseHead, Version};
 
 /// Waiting to be written, before more of the response is taken.
 const OUTBOX_BYTES_MAX: usize = 16 * 1024;

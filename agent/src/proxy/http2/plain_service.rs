@@ -7,7 +7,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Response, StatusCode};
 
-use super::super::http1::{Body, Field, Framing, Malformed, Piece, ResponseHead, ResponseLimits};
 use super::super::outbox::Outbox;
 use super::super::relay::keep_alive_timeout;
 use super::super::response_head;
@@ -16,6 +15,7 @@ use super::super::stream::Stream;
 use super::super::worker::Worker;
 use super::request::{append, insert_lines, put_trailers};
 use super::sides::{Broken, Part, ServiceSide};
+use ridealong_http1::{Body, Field, Framing, Malformed, Piece, ResponseHead, ResponseLimits};
 
 /// Put in by the proxy: the request's id, the date, two times.
 const LINES_ADDED: usize = 4;

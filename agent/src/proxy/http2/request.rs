@@ -7,9 +7,9 @@ use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Method, Request, Uri, Version as HttpVersion};
 
 use super::super::fault::Fault;
-use super::super::http1::{Body, Field, Fields, RequestHead, RequestTarget, Version};
 use super::super::request_head::{self, Told};
 use super::plain_service::Framed;
+use ridealong_http1::{Body, Field, Fields, RequestHead, RequestTarget, Version};
 
 /// Put in by the proxy: three of `X-Forwarded-*` and the request's id.
 const LINES_ADDED: usize = 4;
@@ -162,7 +162,7 @@ pub(super) fn fields_of(headers: &HeaderMap) -> Fields<'_> {
 /// Adds the lines of a section that ends in an empty line.
 pub(super) fn insert_lines(headers: &mut HeaderMap, section: &[u8]) {
     for line in section.split(|byte| *byte == b'\n') {
-        if let Some(colon) = memchr::memchr(b':', line) {
+        if let Some(colon) = line.iter().position(|byte| *byte == b':') {
             append(headers, &line[..colon], line[colon + 1..].trim_ascii());
         }
     }

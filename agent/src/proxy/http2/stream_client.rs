@@ -71,6 +71,12 @@ impl ClientSide for StreamClient {
             Some(sending) => ready!(sending.poll_reset(context)),
             None => ready!(self.respond.poll_reset(context)),
         };
+        // What is still to be read is of no use, but behind it lies whose fault it was.
+        while let Poll::Ready(Some(piece)) = self.body.poll_data(context) {
+            if let Err(error) = piece {
+                return Poll::Ready(fault(&error));
+            }
+        }
         Poll::Ready(Fault::ClientDisconnect)
     }
 

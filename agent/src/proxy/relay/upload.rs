@@ -4,9 +4,9 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use super::super::fault::Fault;
-use super::super::http1::Malformed;
 use super::super::response_head::Delivery;
 use super::{Download, Relay};
+use ridealong_http1::Malformed;
 
 impl Relay<'_> {
     /// Moves what can be moved. Ready as long as something did.

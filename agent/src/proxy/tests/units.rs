@@ -3,9 +3,10 @@
 use std::collections::HashSet;
 
 use crate::proxy::event_ids::EventIds;
-use crate::proxy::http1::is_valid_host;
+use crate::proxy::fault::Fault;
 use crate::proxy::request_head::trace_id;
 use crate::proxy::stamps::{put_chunk_size, put_milliseconds};
+use ridealong_http1::is_valid_host;
 
 fn written(write: impl FnOnce(&mut Vec<u8>)) -> String {
     let mut out = Vec::new();
@@ -78,4 +79,17 @@ fn trace_ids() {
         assert_eq!(read(&text.replace('T', TRACE)), None, "{text}");
     }
     assert_eq!(trace_id(None), None);
+}
+
+/// An operator finds each error in the documentation, with the status that goes with it.
+#[test]
+fn every_fault_is_documented() {
+    let page = include_str!("../../../PROXY.md");
+    let ids: HashSet<&str> = Fault::ALL.into_iter().map(Fault::id).collect();
+    assert_eq!(ids.len(), Fault::ALL.len());
+    for fault in Fault::ALL {
+        let is_told = matches!(fault, Fault::ClientDisconnect | Fault::ClientTimeout);
+        let status = if is_told { "–".to_owned() } else { fault.status().as_u16().to_string() };
+        assert!(page.contains(&format!("| `{}` | {status} |", fault.id())), "{}", fault.id());
+    }
 }

@@ -122,7 +122,7 @@ where
             let (stream, _) = listener.accept().await.unwrap();
             let serve = serve.clone();
             tokio::spawn(async move {
-                let mut connection = h2::server::handshake(stream).await.unwrap();
+                let Ok(mut connection) = h2::server::handshake(stream).await else { return };
                 while let Some(Ok((request, respond))) = connection.accept().await {
                     tokio::spawn(serve(request, respond));
                 }

@@ -4,7 +4,7 @@ use super::chunked::{Chunked, Malformed, Run};
 
 /// A body on its way, from its first byte to its end.
 #[derive(Debug)]
-pub(in crate::proxy) enum Body {
+pub enum Body {
     /// This many bytes are still to come.
     Length(u64),
     Chunked(Chunked),
@@ -14,7 +14,7 @@ pub(in crate::proxy) enum Body {
 
 /// What the next bytes are to the body's reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::proxy) enum Piece {
+pub enum Piece {
     Data(usize),
     /// Chunk sizes and line ends: to be passed on where the framing stays as it is.
     Framing(usize),
@@ -23,14 +23,14 @@ pub(in crate::proxy) enum Piece {
 }
 
 impl Body {
-    pub(in crate::proxy) const NONE: Body = Body::Length(0);
+    pub const NONE: Body = Body::Length(0);
 
-    pub(in crate::proxy) fn chunked() -> Self {
+    pub fn chunked() -> Self {
         Body::Chunked(Chunked::new())
     }
 
     /// Whether its last byte has been seen. What ends with its connection never knows.
-    pub(in crate::proxy) fn is_done(&self) -> bool {
+    pub fn is_done(&self) -> bool {
         match self {
             Body::Length(left) => *left == 0,
             Body::Chunked(chunked) => chunked.is_done(),
@@ -38,16 +38,16 @@ impl Body {
         }
     }
 
-    pub(in crate::proxy) fn is_chunked(&self) -> bool {
+    pub fn is_chunked(&self) -> bool {
         matches!(self, Body::Chunked(_))
     }
 
-    pub(in crate::proxy) fn ends_with_connection(&self) -> bool {
+    pub fn ends_with_connection(&self) -> bool {
         matches!(self, Body::UntilClose)
     }
 
     /// The first piece of `bytes`, which must not be empty; the body must not be done.
-    pub(in crate::proxy) fn next(&mut self, bytes: &[u8]) -> Result<Piece, Malformed> {
+    pub fn next(&mut self, bytes: &[u8]) -> Result<Piece, Malformed> {
         match self {
             Body::Length(left) => {
                 let length = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
@@ -64,7 +64,7 @@ impl Body {
     }
 
     /// The trailer section that is to be passed on in place of what was read, with its empty line; once.
-    pub(in crate::proxy) fn take_trailers(&mut self) -> Option<Vec<u8>> {
+    pub fn take_trailers(&mut self) -> Option<Vec<u8>> {
         match self {
             Body::Chunked(chunked) => chunked.take_trailers(),
             Body::Length(_) | Body::UntilClose => None,

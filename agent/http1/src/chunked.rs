@@ -11,7 +11,7 @@ const SIZE_DIGITS_MAX: u8 = 15;
 
 /// Not a body as announced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::proxy) struct Malformed;
+pub struct Malformed;
 
 /// What the next bytes are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub(super) enum Run {
 }
 
 #[derive(Debug)]
-pub(in crate::proxy) struct Chunked {
+pub struct Chunked {
     state: State,
     size: u64,
     digits: u8,

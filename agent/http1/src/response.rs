@@ -10,27 +10,27 @@ use super::{HEADERS_MAX, Malformed, Version};
 
 /// The largest head of a response.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::proxy) struct ResponseLimits {
-    pub(in crate::proxy) head_bytes_max: usize,
+pub struct ResponseLimits {
+    pub head_bytes_max: usize,
 }
 
 /// A head in the bytes that it was read from.
-pub(in crate::proxy) struct ResponseHead<'b> {
-    pub(in crate::proxy) status: StatusCode,
-    pub(in crate::proxy) reason: &'b str,
-    pub(in crate::proxy) fields: Fields<'b>,
-    pub(in crate::proxy) framing: Framing,
+pub struct ResponseHead<'b> {
+    pub status: StatusCode,
+    pub reason: &'b str,
+    pub fields: Fields<'b>,
+    pub framing: Framing,
     /// Whether the connection may be used again, if the body has an end of its own.
-    pub(in crate::proxy) keeps_alive: bool,
-    pub(in crate::proxy) switches: bool,
-    pub(in crate::proxy) connection_names: Vec<&'b [u8]>,
+    pub keeps_alive: bool,
+    pub switches: bool,
+    pub connection_names: Vec<&'b [u8]>,
     /// How many bytes of the input it took.
-    pub(in crate::proxy) length: usize,
+    pub length: usize,
 }
 
 /// What the head says of the body that a response to anything but HEAD has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::proxy) enum Framing {
+pub enum Framing {
     Length(u64),
     Chunked,
     /// Codings whose end is not chunked, or nothing at all.
@@ -38,7 +38,7 @@ pub(in crate::proxy) enum Framing {
 }
 
 impl Framing {
-    pub(in crate::proxy) fn body(self) -> Body {
+    pub fn body(self) -> Body {
         match self {
             Framing::Length(length) => Body::Length(length),
             Framing::Chunked => Body::chunked(),
@@ -49,7 +49,7 @@ impl Framing {
 
 impl ResponseLimits {
     /// The head at the start of `bytes`, or nothing if its end is not there yet.
-    pub(in crate::proxy) fn parse<'b>(&self, bytes: &'b [u8]) -> Result<Option<ResponseHead<'b>>, Malformed> {
+    pub fn parse<'b>(&self, bytes: &'b [u8]) -> Result<Option<ResponseHead<'b>>, Malformed> {
         let mut lines = [const { std::mem::MaybeUninit::uninit() }; HEADERS_MAX];
         let mut parsed = httparse::Response::new(&mut []);
         let parser = httparse::ParserConfig::default();

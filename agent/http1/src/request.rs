@@ -9,7 +9,7 @@ use super::{HEADERS_MAX, Version};
 
 /// Why bytes are no request that may be passed on. The client gets the bare status and the connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::proxy) enum Refusal {
+pub enum Refusal {
     Malformed,
     /// More framing than one body can have, or a kind that nobody agrees on.
     Framing,
@@ -20,7 +20,7 @@ pub(in crate::proxy) enum Refusal {
 }
 
 impl Refusal {
-    pub(in crate::proxy) const fn status_line(self) -> &'static str {
+    pub const fn status_line(self) -> &'static str {
         match self {
             Refusal::Malformed | Refusal::Framing => "400 Bad Request",
             Refusal::TargetTooLong => "414 URI Too Long",
@@ -33,31 +33,31 @@ impl Refusal {
 
 /// The limits of a head.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::proxy) struct RequestParser {
-    pub(in crate::proxy) head_bytes_max: usize,
-    pub(in crate::proxy) headers_max: usize,
-    pub(in crate::proxy) target_bytes_max: usize,
+pub struct RequestParser {
+    pub head_bytes_max: usize,
+    pub headers_max: usize,
+    pub target_bytes_max: usize,
 }
 
 /// A head in the bytes that it was read from.
-pub(in crate::proxy) struct RequestHead<'b> {
-    pub(in crate::proxy) method: Method,
-    pub(in crate::proxy) target: RequestTarget<'b>,
-    pub(in crate::proxy) version: Version,
-    pub(in crate::proxy) fields: Fields<'b>,
-    pub(in crate::proxy) body: Body,
+pub struct RequestHead<'b> {
+    pub method: Method,
+    pub target: RequestTarget<'b>,
+    pub version: Version,
+    pub fields: Fields<'b>,
+    pub body: Body,
     /// Whether the client wants the connection kept.
-    pub(in crate::proxy) keeps_alive: bool,
+    pub keeps_alive: bool,
     /// Names of headers that belong to this connection only, as `Connection` lists them.
-    pub(in crate::proxy) connection_names: Vec<&'b [u8]>,
-    pub(in crate::proxy) wants_upgrade: bool,
-    pub(in crate::proxy) accepts_trailers: bool,
+    pub connection_names: Vec<&'b [u8]>,
+    pub wants_upgrade: bool,
+    pub accepts_trailers: bool,
     /// How many bytes of the input it took.
-    pub(in crate::proxy) length: usize,
+    pub length: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::proxy) enum RequestTarget<'b> {
+pub enum RequestTarget<'b> {
     /// `/path?query` or `*`
     Path(&'b str),
     /// The whole URL, as to a forward proxy.
@@ -66,7 +66,7 @@ pub(in crate::proxy) enum RequestTarget<'b> {
     Authority(&'b str),
 }
 
-pub(in crate::proxy) struct Fields<'b> {
+pub struct Fields<'b> {
     lines: Vec<Line<'b>>,
 }
 
@@ -77,7 +77,7 @@ struct Line<'b> {
 }
 
 impl<'b> Fields<'b> {
-    pub(in crate::proxy) fn of(lines: &[httparse::Header<'b>]) -> Self {
+    pub fn of(lines: &[httparse::Header<'b>]) -> Self {
         let line = |line: &httparse::Header<'b>| Line {
             field: Field::of(line.name.as_bytes()),
             name: line.name,
@@ -86,21 +86,21 @@ impl<'b> Fields<'b> {
         Self { lines: lines.iter().map(line).collect() }
     }
 
-    pub(in crate::proxy) fn iter(&self) -> impl Iterator<Item = (Field, &'b str, &'b [u8])> {
+    pub fn iter(&self) -> impl Iterator<Item = (Field, &'b str, &'b [u8])> {
         self.lines.iter().map(|line| (line.field, line.name, line.value))
     }
 
-    pub(in crate::proxy) fn values(&self, field: Field) -> impl Iterator<Item = &'b [u8]> {
+    pub fn values(&self, field: Field) -> impl Iterator<Item = &'b [u8]> {
         self.iter().filter(move |(kind, ..)| *kind == field).map(|(_, _, value)| value)
     }
 
     /// The value of a field that occurs exactly once.
-    pub(in crate::proxy) fn only(&self, field: Field) -> Option<&'b [u8]> {
+    pub fn only(&self, field: Field) -> Option<&'b [u8]> {
         let mut values = self.values(field);
         values.next().filter(|_| values.next().is_none())
     }
 
-    pub(in crate::proxy) fn has(&self, field: Field) -> bool {
+    pub fn has(&self, field: Field) -> bool {
         self.lines.iter().any(|line| line.field == field)
     }
 }
@@ -108,7 +108,7 @@ impl<'b> Fields<'b> {
 impl RequestParser {
     /// The head at the start of `bytes`, or nothing if its end is not there yet. `seen` bytes of them were looked at before
     /// and had no end: a head that trickles in is not parsed anew for every byte.
-    pub(in crate::proxy) fn parse<'b>(&self, bytes: &'b [u8], seen: usize) -> Result<Option<RequestHead<'b>>, Refusal> {
+    pub fn parse<'b>(&self, bytes: &'b [u8], seen: usize) -> Result<Option<RequestHead<'b>>, Refusal> {
         if seen > 0 && memmem::find(&bytes[seen.saturating_sub(3)..], b"\n\r\n").is_none() {
             return self.still_fits(bytes).map(|()| None);
         }

@@ -4,7 +4,7 @@ use memchr::memchr;
 
 /// A field's meaning to the proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::proxy) enum Field {
+pub enum Field {
     Connection,
     ContentLength,
     Date,
@@ -35,7 +35,7 @@ pub(in crate::proxy) enum Field {
 }
 
 impl Field {
-    pub(in crate::proxy) fn of(name: &[u8]) -> Field {
+    pub fn of(name: &[u8]) -> Field {
         match Self::known(name) {
             Field::Other if memchr(b'_', name).is_some() => Self::behind_underscores(name),
             field => field,
@@ -84,7 +84,7 @@ impl Field {
 
     /// Whether a trailer may not carry it: it says how to read, route or judge a message that is already under way
     /// (RFC 9110, 6.5.1).
-    pub(in crate::proxy) fn is_barred_from_trailers(name: &[u8]) -> bool {
+    pub fn is_barred_from_trailers(name: &[u8]) -> bool {
         const BARRED: [&str; 14] = [
             "authorization",
             "cache-control",
@@ -107,6 +107,6 @@ impl Field {
 }
 
 /// The members of a comma-separated list, without white space around them.
-pub(in crate::proxy) fn members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub fn members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
 }

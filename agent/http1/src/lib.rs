@@ -14,22 +14,22 @@ mod response;
 #[cfg(test)]
 mod tests;
 
-pub(super) use body::{Body, Piece};
-pub(super) use chunked::Malformed;
-pub(super) use field::{Field, members};
-pub(super) use host::is_valid_host;
-pub(super) use request::{Fields, Refusal, RequestHead, RequestParser, RequestTarget};
-pub(super) use response::{Framing, ResponseHead, ResponseLimits};
+pub use body::{Body, Piece};
+pub use chunked::Malformed;
+pub use field::{Field, members};
+pub use host::is_valid_host;
+pub use request::{Fields, Refusal, RequestHead, RequestParser, RequestTarget};
+pub use response::{Framing, ResponseHead, ResponseLimits};
 
 /// The second digit of `HTTP/1.x`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Version {
+pub enum Version {
     Http10,
     Http11,
 }
 
 impl Version {
-    pub(super) const fn text(self) -> &'static str {
+    pub const fn text(self) -> &'static str {
         match self {
             Version::Http10 => "HTTP/1.0",
             Version::Http11 => "HTTP/1.1",

@@ -1,6 +1,6 @@
 //! `Host`: `uri-host [":" port]` (RFC 3986, 3.2), not empty, since an HTTP URL always has a host.
 
-pub(in crate::proxy) fn is_valid_host(host: &[u8]) -> bool {
+pub fn is_valid_host(host: &[u8]) -> bool {
     let (name_is_valid, rest) = if host.first() == Some(&b'[') {
         let end = host.iter().position(|byte| *byte == b']').unwrap_or(0);
         let is_address = host[..end].iter().skip(1).all(|byte| byte.is_ascii_hexdigit() || b":.".contains(byte));
