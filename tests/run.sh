@@ -134,7 +134,7 @@ else
     counted "other readers of the tables" ./tests/readers/run.sh
     counted "real clients" ./tests/clients/run.sh
     counted "closing connections" ./tests/load/keepalive.sh "$closing_requests"
-    counted "fuzzing the frame decoder" ./tests/fuzz/run.sh "${RIDEALONG_FUZZ_SECONDS:-60}"
+    counted "fuzzing the decoders" ./tests/fuzz/run.sh "${RIDEALONG_FUZZ_SECONDS:-60}"
     step "quickstart" ./packaging/quickstart.sh --once
     step "supply chain" supply_chain
 fi

@@ -14,7 +14,7 @@ build=${CARGO_TARGET_DIR:-$cache/target}/fuzz
 corpus=$cache/fuzz/corpus
 artifacts=$cache/fuzz/artifacts
 logs=$build/logs
-targets=(frame chunk block sketch)
+targets=(frame chunk block sketch http1)
 
 # What cargo-fuzz passes, without its sanitizer: that alone needs a nightly compiler, coverage does not. With --target,
 # flags reach no build script.

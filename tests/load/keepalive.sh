@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Requests on connections that the service is about to close: not one may fail.
 #
-#   tests/load/keepalive.sh [REQUESTS]      20,000 if unset; 1000000 for the proof, about an hour and a half
+#   tests/load/keepalive.sh [REQUESTS]      20,000 if unset; 1000000 for the proof, about three quarters of an hour
 #
 # Needs Node, nginx and gunicorn (Debian: nodejs nginx-light gunicorn). RIDEALONG_BINARIES names the folder of the agent.
 set -euo pipefail

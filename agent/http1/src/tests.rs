@@ -228,7 +228,8 @@ proptest! {
         if let Ok(Some(head)) = (ResponseLimits { head_bytes_max: 4096 }).parse(&bytes) {
             prop_assert!(head.length <= bytes.len());
         }
-        let _ = read(Body::chunked(), &bytes, &[1, 2, 3]);
+        let cuts: Vec<usize> = (1..bytes.len().min(4)).collect();
+        let _ = read(Body::chunked(), &bytes, &cuts);
     }
 }
 

@@ -16,6 +16,7 @@ const RESIDENT_MIB: f64 = 100.0;
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Runs slowhttptest with these options; meanwhile every request of a sound client is answered.
+#[allow(clippy::print_stdout, reason = "a figure for whoever looks")]
 async fn meanwhile_another_is_served(options: &[&str], path: &str) -> Result<()> {
     let upstream = Upstream::start().await?;
     let mut agent = Agent::start(&upstream.url(), NO_AGGREGATOR, &[]).await?;

@@ -58,6 +58,20 @@ pub fn blocks() -> Vec<Vec<u8>> {
     std::iter::once(with_table(Table::Requests, GOLDEN_BLOCK)).chain(real).collect()
 }
 
+/// Requests, responses and chunked bodies, each behind the place where it is cut.
+pub fn messages() -> Vec<Vec<u8>> {
+    let messages: [&str; 7] = [
+        "GET /a?b HTTP/1.1\r\nHost: a\r\nConnection: x, close\r\n\r\n",
+        "\r\nPOST http://a/b HTTP/1.0\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello",
+        "PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nUpgrade: x\r\nTE: trailers\r\n\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 5, 5\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+        "5\r\nhello\r\n0\r\n\r\n",
+        "5;a=b ; c=\"d\\\"\"\r\nhello\r\n00\r\nX-Sum: 7\r\nHost: a\r\n\r\n",
+        "ffffff\r\n",
+    ];
+    messages.iter().map(|message| [&[9], message.as_bytes()].concat()).collect()
+}
+
 pub fn sketches() -> Vec<Vec<u8>> {
     vec![GOLDEN_SKETCH.to_vec(), Sketch::new().encode(), sketch(1).encode(), sketch(300).encode()]
 }

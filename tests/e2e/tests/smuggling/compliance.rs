@@ -110,7 +110,7 @@ fn methods() -> Vec<Case> {
         served("COMP-DATE-FORMAT", "GET"),
         served("COMP-CONTENT-TYPE", "GET"),
         served("COMP-OPTIONS-ALLOW", "OPTIONS"),
-        // A 204 with a length: see `responses`.
+        // A 204 with a length: see `responses.rs`.
         served("COMP-NO-CL-IN-204", "OPTIONS"),
         served("COMP-METHOD-TRACE", "TRACE").service_may_refuse(),
         line("COMP-METHOD-CASE", "get").either(&[400, 405, 501], [seen("get", "")]).service_may_refuse(),

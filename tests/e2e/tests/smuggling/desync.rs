@@ -105,11 +105,8 @@ fn sequences() -> Vec<Case> {
         .served([seen("POST", "hello"), next()]),
         post("PROXY-PIPELINE-AFTER-TRAILERS", "Transfer-Encoding: chunked\r\n", &format!("0\r\nA: b\r\n\r\n{NEXT}"))
             .served([seen("POST", ""), next()]),
-        get(
-            "PROXY-PIPELINE-AFTER-CLOSE",
-            &format!("Connection: close\r\n\r\nGET /~/smuggled HTTP/1.1\r\nHost: shop.test\r\n"),
-        )
-        .served_then_closed([seen("GET", "")]),
+        get("PROXY-PIPELINE-AFTER-CLOSE", "Connection: close\r\n\r\nGET /~/smuggled HTTP/1.1\r\nHost: shop.test\r\n")
+            .served_then_closed([seen("GET", "")]),
         get("PROXY-HALF-CLOSED", "").served_then_closed([seen("GET", "")]).half_closes(),
         post("PROXY-HALF-CLOSED-AFTER-A-BODY", "Content-Length: 5\r\n", "hello")
             .served_then_closed([seen("POST", "hello")])
