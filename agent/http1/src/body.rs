@@ -16,10 +16,8 @@ pub enum Body {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Piece {
     Data(usize),
-    /// Chunk sizes and line ends: to be passed on where the framing stays as it is.
+    /// Not of the body itself; what goes on in its place where the body stays in chunks is in [`Body::put_framing`].
     Framing(usize),
-    /// To be left out.
-    Dropped(usize),
 }
 
 impl Body {
@@ -58,12 +56,19 @@ impl Body {
             Body::Chunked(chunked) => chunked.scan(bytes).map(|run| match run {
                 Run::Data(length) => Piece::Data(length),
                 Run::Framing(length) => Piece::Framing(length),
-                Run::Extension(length) | Run::Trailers(length) => Piece::Dropped(length),
             }),
         }
     }
 
-    /// The trailer section that is to be passed on in place of what was read, with its empty line; once.
+    /// Moves to `out` the framing to be passed on, in place of what was read of it so far.
+    pub fn put_framing(&mut self, out: &mut Vec<u8>) {
+        if let Body::Chunked(chunked) = self {
+            chunked.put_framing(out);
+        }
+    }
+
+    /// The trailers that may pass, as lines with an empty one at the end, if there are any; once. They are part of the
+    /// framing too.
     pub fn take_trailers(&mut self) -> Option<Vec<u8>> {
         match self {
             Body::Chunked(chunked) => chunked.take_trailers(),

@@ -1,13 +1,16 @@
-//! Following a chunked body (RFC 9112, 7.1) without taking it apart: the scanner says of each run of bytes whether it is
-//! data, framing to be passed on, or an extension to be left out. A number, a line end or an extension that is not exactly
-//! of the grammar ends it: readers disagree about those, and that is how requests are smuggled.
+//! Following a chunked body (RFC 9112, 7.1): the scanner says of each run of bytes whether it is data or framing, and what
+//! framing is to be passed on in its place: the size without leading zeros, no extensions, no trailers that may not be
+//! there. The last chunk is passed on only when everything behind it has been read and checked, since some services act
+//! on its first line. A number, a line end or an extension that is not exactly of the grammar ends it: readers disagree
+//! about those, and that is how requests are smuggled.
 
 use super::field::Field;
 
 /// Of the extensions of one body, which carry nothing that anyone uses.
 const EXTENSION_BYTES_MAX: u32 = 16 * 1024;
 const TRAILER_BYTES_MAX: usize = 16 * 1024;
-const SIZE_DIGITS_MAX: u8 = 15;
+/// What a 64-bit number has.
+const SIZE_DIGITS_MAX: u8 = 16;
 
 /// Not a body as announced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,10 +20,8 @@ pub struct Malformed;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Run {
     Data(usize),
+    /// Anything else; what goes on in its place is in [`Chunked::put_framing`].
     Framing(usize),
-    Extension(usize),
-    /// Part of the trailer section, now in [`Chunked::take_trailers`] if the section is complete.
-    Trailers(usize),
 }
 
 #[derive(Debug)]
@@ -29,7 +30,10 @@ pub struct Chunked {
     size: u64,
     digits: u8,
     extension_bytes: u32,
+    /// The trailer section as read; once it is complete, what of it may pass.
     trailers: Vec<u8>,
+    /// To be passed on.
+    framing: Vec<u8>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,9 +44,6 @@ enum State {
     Data,
     DataCr,
     DataLf,
-    /// At the start of the trailer section, of which nothing is kept yet.
-    End,
-    EndLf,
     Trailers,
     Done,
 }
@@ -64,14 +65,19 @@ enum Extension {
 
 impl Chunked {
     pub(super) fn new() -> Self {
-        Self { state: State::Size, size: 0, digits: 0, extension_bytes: 0, trailers: Vec::new() }
+        Self { state: State::Size, size: 0, digits: 0, extension_bytes: 0, trailers: Vec::new(), framing: Vec::new() }
     }
 
     pub(super) fn is_done(&self) -> bool {
         self.state == State::Done
     }
 
-    /// The trailer section without what may not be in it, with its empty line; once, after the run that ended it.
+    /// Moves to `out` what goes on in place of the framing read so far.
+    pub(super) fn put_framing(&mut self, out: &mut Vec<u8>) {
+        out.append(&mut self.framing);
+    }
+
+    /// The trailers that may pass, as lines with an empty one at the end, if there are any; once.
     pub(super) fn take_trailers(&mut self) -> Option<Vec<u8>> {
         (self.is_done() && !self.trailers.is_empty()).then(|| std::mem::take(&mut self.trailers))
     }
@@ -79,55 +85,54 @@ impl Chunked {
     /// The longest run of one kind at the start of `bytes`, which must not be empty.
     pub(super) fn scan(&mut self, bytes: &[u8]) -> Result<Run, Malformed> {
         match self.state {
-            State::Data => {
-                let length = usize::try_from(self.size).unwrap_or(usize::MAX).min(bytes.len());
-                self.size -= length as u64;
-                if self.size == 0 {
-                    self.state = State::DataCr;
-                }
-                Ok(Run::Data(length))
-            }
-            State::Extension(_) => self.extension(bytes),
-            State::Trailers => self.trailers(bytes),
+            State::Data => Ok(Run::Data(self.data(bytes))),
             State::Done => Err(Malformed),
-            State::Size | State::SizeLf | State::DataCr | State::DataLf | State::End | State::EndLf => {
-                self.framing(bytes)
+            _ => {
+                for (at, byte) in bytes.iter().enumerate() {
+                    self.step(*byte)?;
+                    if matches!(self.state, State::Data | State::Done) {
+                        return Ok(Run::Framing(at + 1));
+                    }
+                }
+                Ok(Run::Framing(bytes.len()))
             }
         }
     }
 
-    fn framing(&mut self, bytes: &[u8]) -> Result<Run, Malformed> {
-        for (at, byte) in bytes.iter().enumerate() {
-            self.state = match (self.state, *byte) {
-                (State::Size, byte) if byte.is_ascii_hexdigit() => {
-                    self.digit(byte)?;
-                    State::Size
-                }
-                (State::Size, b'\r') if self.digits > 0 => State::SizeLf,
-                (State::Size, b';' | b' ' | b'\t') if self.digits > 0 => {
-                    self.state = State::Extension(Extension::Before);
-                    return if at == 0 { self.extension(bytes) } else { Ok(Run::Framing(at)) };
-                }
-                (State::SizeLf, b'\n') if self.size == 0 => State::End,
-                (State::SizeLf, b'\n') => State::Data,
-                (State::DataCr, b'\r') => State::DataLf,
-                (State::DataLf, b'\n') => {
-                    self.digits = 0;
-                    State::Size
-                }
-                (State::End, b'\r') => State::EndLf,
-                (State::EndLf, b'\n') => State::Done,
-                (State::End, _) => {
-                    self.state = State::Trailers;
-                    return if at == 0 { self.trailers(bytes) } else { Ok(Run::Framing(at)) };
-                }
-                _ => return Err(Malformed),
-            };
-            if matches!(self.state, State::Data | State::Done) {
-                return Ok(Run::Framing(at + 1));
-            }
+    fn data(&mut self, bytes: &[u8]) -> usize {
+        let length = usize::try_from(self.size).unwrap_or(usize::MAX).min(bytes.len());
+        self.size -= length as u64;
+        if self.size == 0 {
+            self.state = State::DataCr;
         }
-        Ok(Run::Framing(bytes.len()))
+        length
+    }
+
+    fn step(&mut self, byte: u8) -> Result<(), Malformed> {
+        self.state = match (self.state, byte) {
+            (State::Size, byte) if byte.is_ascii_hexdigit() => {
+                self.digit(byte)?;
+                State::Size
+            }
+            (State::Size, b'\r') if self.digits > 0 => State::SizeLf,
+            (State::Size, byte) if self.digits > 0 => State::Extension(self.extension(Extension::Before, byte)?),
+            (State::Extension(extension), b'\r') if extension.may_end() => State::SizeLf,
+            (State::Extension(extension), byte) => State::Extension(self.extension(extension, byte)?),
+            (State::SizeLf, b'\n') if self.size == 0 => State::Trailers,
+            (State::SizeLf, b'\n') => {
+                put_chunk_size(&mut self.framing, self.size);
+                State::Data
+            }
+            (State::DataCr, b'\r') => State::DataLf,
+            (State::DataLf, b'\n') => {
+                self.framing.extend_from_slice(b"\r\n");
+                self.digits = 0;
+                State::Size
+            }
+            (State::Trailers, byte) => self.trailer(byte)?,
+            _ => return Err(Malformed),
+        };
+        Ok(())
     }
 
     fn digit(&mut self, byte: u8) -> Result<(), Malformed> {
@@ -143,40 +148,34 @@ impl Chunked {
         Ok(())
     }
 
-    fn extension(&mut self, bytes: &[u8]) -> Result<Run, Malformed> {
-        for (at, byte) in bytes.iter().enumerate() {
-            let State::Extension(state) = self.state else { return Err(Malformed) };
-            if *byte == b'\r' && state.may_end() {
-                self.state = State::Size;
-                self.count_extension(at)?;
-                return if at == 0 { self.framing(bytes) } else { Ok(Run::Extension(at)) };
-            }
-            self.state = State::Extension(state.next(*byte)?);
-        }
-        self.count_extension(bytes.len())?;
-        Ok(Run::Extension(bytes.len()))
+    fn extension(&mut self, at: Extension, byte: u8) -> Result<Extension, Malformed> {
+        self.extension_bytes += 1;
+        if self.extension_bytes > EXTENSION_BYTES_MAX { Err(Malformed) } else { at.next(byte) }
     }
 
-    fn count_extension(&mut self, bytes: usize) -> Result<(), Malformed> {
-        self.extension_bytes = self.extension_bytes.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
-        if self.extension_bytes > EXTENSION_BYTES_MAX { Err(Malformed) } else { Ok(()) }
-    }
-
-    /// Collects the section, since a line can only be judged whole.
-    fn trailers(&mut self, bytes: &[u8]) -> Result<Run, Malformed> {
-        for (at, byte) in bytes.iter().enumerate() {
-            self.trailers.push(*byte);
-            if self.trailers.len() > TRAILER_BYTES_MAX {
-                return Err(Malformed);
-            }
-            if *byte == b'\n' && self.trailers.ends_with(b"\r\n\r\n") {
-                self.trailers = passed_trailers(&self.trailers)?;
-                self.state = State::Done;
-                return Ok(Run::Trailers(at + 1));
-            }
+    /// Collects the section, since a line can only be judged whole; its line ends are judged at once.
+    fn trailer(&mut self, byte: u8) -> Result<State, Malformed> {
+        let follows_cr = self.trailers.last() == Some(&b'\r');
+        if follows_cr != (byte == b'\n') || self.trailers.len() == TRAILER_BYTES_MAX {
+            return Err(Malformed);
         }
-        Ok(Run::Trailers(bytes.len()))
+        self.trailers.push(byte);
+        if self.trailers != b"\r\n" && !self.trailers.ends_with(b"\r\n\r\n") {
+            return Ok(State::Trailers);
+        }
+        self.trailers = passed_trailers(&self.trailers)?;
+        self.framing.extend_from_slice(b"0\r\n");
+        self.framing.extend_from_slice(if self.trailers.is_empty() { b"\r\n" } else { &self.trailers });
+        Ok(State::Done)
     }
+}
+
+/// A chunk's size line.
+pub fn put_chunk_size(out: &mut Vec<u8>, size: u64) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let digits = (u64::BITS - size.leading_zeros()).div_ceil(4).max(1);
+    out.extend((0..digits).rev().map(|at| HEX[(size >> (4 * at) & 0xf) as usize]));
+    out.extend_from_slice(b"\r\n");
 }
 
 impl Extension {
@@ -209,12 +208,14 @@ impl Extension {
     }
 }
 
-/// The lines that may pass, with the empty line at the end.
+/// The lines that may pass, with an empty line at the end; nothing if there are none.
 fn passed_trailers(section: &[u8]) -> Result<Vec<u8>, Malformed> {
-    let mut passed = Vec::with_capacity(section.len());
-    let lines = section.strip_suffix(b"\r\n\r\n").ok_or(Malformed)?;
-    for line in lines.split(|byte| *byte == b'\n') {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let mut passed = Vec::new();
+    // Each line ends in CRLF: a bare one of either was refused when it came.
+    for line in section.split(|byte| *byte == b'\n').filter_map(|line| line.strip_suffix(b"\r")) {
+        if line.is_empty() {
+            break;
+        }
         let colon = memchr::memchr(b':', line).ok_or(Malformed)?;
         let (name, value) = line.split_at(colon);
         if name.is_empty() || !name.iter().copied().all(is_token) || !value.iter().copied().all(is_text) {
@@ -225,11 +226,9 @@ fn passed_trailers(section: &[u8]) -> Result<Vec<u8>, Malformed> {
             passed.extend_from_slice(b"\r\n");
         }
     }
-    // Every line but the last ended in CRLF, or a bare LF was in it.
-    if memchr::memchr_iter(b'\n', section).any(|at| at == 0 || section[at - 1] != b'\r') {
-        return Err(Malformed);
+    if !passed.is_empty() {
+        passed.extend_from_slice(b"\r\n");
     }
-    passed.extend_from_slice(b"\r\n");
     Ok(passed)
 }
 

@@ -15,7 +15,7 @@ mod response;
 mod tests;
 
 pub use body::{Body, Piece};
-pub use chunked::Malformed;
+pub use chunked::{Malformed, put_chunk_size};
 pub use field::{Field, members};
 pub use host::is_valid_host;
 pub use request::{Fields, Refusal, RequestHead, RequestParser, RequestTarget};

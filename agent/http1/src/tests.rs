@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::chunked::Malformed;
-use super::{Body, Framing, Piece, Refusal, RequestHead, RequestParser, RequestTarget, ResponseLimits};
+use super::{Body, Framing, Piece, Refusal, RequestHead, RequestParser, RequestTarget, ResponseLimits, put_chunk_size};
 
 const PARSER: RequestParser = RequestParser { head_bytes_max: 4096, headers_max: 20, target_bytes_max: 1024 };
 
@@ -116,18 +116,13 @@ fn read(mut body: Body, bytes: &[u8], cuts: &[usize]) -> Result<(Vec<u8>, Vec<u8
     for end in cuts.iter().copied().chain([bytes.len()]) {
         while at < end && !body.is_done() {
             let piece = body.next(&bytes[at..end])?;
-            let (Piece::Data(length) | Piece::Framing(length) | Piece::Dropped(length)) = piece;
-            let run = &bytes[at..at + length];
-            match piece {
-                Piece::Data(_) => {
-                    data.extend_from_slice(run);
-                    passed.extend_from_slice(run);
-                }
-                Piece::Framing(_) => passed.extend_from_slice(run),
-                Piece::Dropped(_) => {}
+            let (Piece::Data(length) | Piece::Framing(length)) = piece;
+            assert!(length > 0, "no progress");
+            if let Piece::Data(_) = piece {
+                data.extend_from_slice(&bytes[at..at + length]);
+                passed.extend_from_slice(&bytes[at..at + length]);
             }
-            assert!(length > 0 || body.is_done(), "no progress");
-            passed.extend(body.take_trailers().unwrap_or_default());
+            body.put_framing(&mut passed);
             at += length;
         }
     }
@@ -139,8 +134,8 @@ fn chunked_bodies() {
     for (text, data, passed) in [
         ("0\r\n\r\n", "", "0\r\n\r\n"),
         ("5\r\nhello\r\n0\r\n\r\n", "hello", "5\r\nhello\r\n0\r\n\r\n"),
-        ("00000a\r\n0123456789\r\n000\r\n\r\n", "0123456789", "00000a\r\n0123456789\r\n000\r\n\r\n"),
-        ("A\r\n0123456789\r\n0\r\n\r\n", "0123456789", "A\r\n0123456789\r\n0\r\n\r\n"),
+        ("00000a\r\n0123456789\r\n000\r\n\r\n", "0123456789", "a\r\n0123456789\r\n0\r\n\r\n"),
+        ("000000000000000A\r\n0123456789\r\n0\r\n\r\n", "0123456789", "a\r\n0123456789\r\n0\r\n\r\n"),
         ("1;a\r\nx\r\n0;b=\"q\\\"\";c=d\r\n\r\n", "x", "1\r\nx\r\n0\r\n\r\n"),
         ("1 ; a = b ;c\r\nx\r\n0\r\n\r\n", "x", "1\r\nx\r\n0\r\n\r\n"),
         ("0\r\nX-Sum: 7\r\n\r\n", "", "0\r\nX-Sum: 7\r\n\r\n"),
@@ -152,6 +147,21 @@ fn chunked_bodies() {
             let expected = Ok((data.into(), passed.into(), text.len()));
             assert_eq!(read, expected, "{text:?} cut at {cut}");
         }
+    }
+}
+
+/// Some services act on the last chunk's first line.
+#[test]
+fn the_last_chunk_is_passed_on_whole() {
+    let text = b"5;a\r\nhello\r\n0\r\nX-Sum: 7\r\n\r\n";
+    for cut in text.len() - 15..text.len() {
+        let (mut body, mut at, mut passed) = (Body::chunked(), 0, Vec::new());
+        while at < cut {
+            let (Piece::Data(length) | Piece::Framing(length)) = body.next(&text[at..cut]).unwrap();
+            at += length;
+            body.put_framing(&mut passed);
+        }
+        assert_eq!(passed, b"5\r\n\r\n", "cut at {cut}");
     }
 }
 
@@ -183,6 +193,8 @@ fn malformed_chunks() {
         "0\r\n: 7\r\n\r\n",
         "0\r\n x: 7\r\n\r\n",
         "0\r\n\n",
+        "0\r\nX-Sum: 7\n",
+        "0\r\nX-Sum: 7\rx",
         "0\r\n\rx",
     ] {
         assert_eq!(read(Body::chunked(), text.as_bytes(), &[]), Err(Malformed), "{text:?}");
@@ -249,4 +261,13 @@ fn lengths_of_responses() {
     assert_eq!(framing("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n"), Ok(Some((Framing::Chunked, false))));
     assert_eq!(framing("Transfer-Encoding: gzip\r\n"), Ok(Some((Framing::UntilClose, true))));
     assert_eq!(framing(""), Ok(Some((Framing::UntilClose, true))));
+}
+
+#[test]
+fn chunk_sizes_are_hexadecimal() {
+    for size in [0, 1, 9, 10, 15, 16, 255, 256, 65_535, 65_536, u64::MAX] {
+        let mut line = Vec::new();
+        put_chunk_size(&mut line, size);
+        assert_eq!(line, format!("{size:x}\r\n").into_bytes());
+    }
 }

@@ -154,6 +154,11 @@ impl Client {
         }
     }
 
+    /// Whether no request can come behind the one at hand.
+    pub(super) fn has_no_more(&self) -> bool {
+        self.has_ended && self.inbox.is_empty()
+    }
+
     pub(super) fn consume(&mut self, used: usize) {
         if used == self.inbox.len() {
             self.inbox = Vec::new();

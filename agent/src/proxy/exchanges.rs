@@ -86,7 +86,7 @@ async fn run(connection: &Connection, client: &mut Client, mut request: Request)
     };
     match outcome {
         Outcome::Done { at, ends } => {
-            if client.has_ended && !client.was_there(connection).await {
+            if client.has_no_more() && !client.was_there(connection).await {
                 request.open.fail(Fault::ClientDisconnect);
             }
             let is_whole = request.body.is_done();
@@ -187,7 +187,7 @@ async fn answer(connection: &Connection, client: &mut Client, mut request: Reque
         || !request.keeps_alive
         || !request.body.is_done()
         || connection.is_finishing()
-        || client.has_ended;
+        || client.has_no_more();
     let with_body = request.method != Method::HEAD;
     let mut bytes = connection.worker.take_buffer();
     note_answer(&mut request, fault.status(), if with_body { fault.text().len() } else { 0 });

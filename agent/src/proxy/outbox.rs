@@ -4,9 +4,8 @@ use std::io;
 use std::task::{Context, Poll};
 
 use super::response_head::Delivery;
-use super::stamps::put_chunk_size;
 use super::stream::Stream;
-use ridealong_http1::{Body, Malformed, Piece};
+use ridealong_http1::{Body, Malformed, Piece, put_chunk_size};
 
 /// Up to here, copying a body behind its head is cheaper than giving the kernel two pieces.
 const COPIED_BYTES_MAX: usize = 8 * 1024;
@@ -78,7 +77,7 @@ impl Outbox {
             let taken = self.put(body, delivery, bytes)?;
             return Ok((taken, self.flush_now(context, stream)));
         }
-        let (Piece::Data(used) | Piece::Framing(used) | Piece::Dropped(used)) = body.next(bytes)?;
+        let (Piece::Data(used) | Piece::Framing(used)) = body.next(bytes)?;
         let taken = Taken { used, data: used };
         let wrote = match stream.poll_write_two(context, &self.bytes[self.written..], &bytes[..used]) {
             Poll::Ready(Ok(length)) => length,
@@ -114,17 +113,11 @@ impl Outbox {
                     taken.data += length;
                 }
                 Piece::Framing(length) => {
-                    if delivery == Delivery::AsIs {
-                        self.bytes.extend_from_slice(&rest[..length]);
-                    }
                     taken.used += length;
+                    if delivery == Delivery::AsIs {
+                        body.put_framing(&mut self.bytes);
+                    }
                 }
-                Piece::Dropped(length) => taken.used += length,
-            }
-            if let Some(trailers) = body.take_trailers()
-                && delivery == Delivery::AsIs
-            {
-                self.bytes.extend_from_slice(&trailers);
             }
         }
         Ok(taken)
@@ -132,7 +125,7 @@ impl Outbox {
 
     fn put_data(&mut self, delivery: Delivery, data: &[u8]) {
         if delivery == Delivery::Chunked {
-            put_chunk_size(&mut self.bytes, data.len());
+            put_chunk_size(&mut self.bytes, data.len() as u64);
         }
         self.bytes.extend_from_slice(data);
         if delivery == Delivery::Chunked {

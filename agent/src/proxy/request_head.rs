@@ -7,7 +7,8 @@ use http::Method;
 
 use super::fault::Fault;
 use super::options::Trusted;
-use ridealong_http1::{Field, RequestHead, RequestTarget, Version, is_valid_host, members};
+use super::stamps::put_number;
+use ridealong_http1::{Body, Field, RequestHead, RequestTarget, Version, is_valid_host, members};
 
 const REQUEST_ID_CHARACTERS_MAX: usize = 128;
 /// `00-`, 32 hex digits of trace, `-`, 16 of parent, `-`, 2 of flags.
@@ -125,6 +126,8 @@ pub(super) fn forward(head: &RequestHead<'_>, told: &Told<'_>, out: &mut Vec<u8>
                 has_host = true;
                 put(out, name, told.host.as_bytes());
             }
+            // Its digits may begin with zeros, which some take for octal.
+            Field::ContentLength => put_content_length(head, name, out),
             _ if passes(head, field, name) => put(out, name, value),
             _ => {}
         }
@@ -217,6 +220,15 @@ pub(super) fn upgrade(head: &RequestHead<'_>) -> Option<Vec<u8>> {
     let passed: Vec<&[u8]> =
         protocols.filter(|name| !name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case(b"h2"))).collect();
     (!passed.is_empty()).then(|| passed.join(&b", "[..]))
+}
+
+fn put_content_length(head: &RequestHead<'_>, name: &str, out: &mut Vec<u8>) {
+    if let Body::Length(length) = head.body {
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(b": ");
+        put_number(out, length);
+        out.extend_from_slice(b"\r\n");
+    }
 }
 
 pub(super) fn put(out: &mut Vec<u8>, name: &str, value: &[u8]) {

@@ -40,7 +40,11 @@ pub(super) fn forward(head: &ResponseHead<'_>, delivery: Delivery, told: &Told<'
         match field {
             Field::XRequestId => has_id = true,
             Field::Date => has_date = true,
-            Field::ContentLength | Field::TransferEncoding if told.is_tunnel => continue,
+            Field::ContentLength | Field::TransferEncoding
+                if told.is_tunnel || head.status == StatusCode::NO_CONTENT =>
+            {
+                continue;
+            }
             // Written once, and not beside a coding.
             Field::ContentLength if has_length || head.fields.has(Field::TransferEncoding) => continue,
             Field::ContentLength => {

@@ -30,14 +30,6 @@ pub(super) fn put_number(out: &mut Vec<u8>, mut number: u64) {
     out.extend_from_slice(&digits[start..]);
 }
 
-/// A chunk's size line.
-pub(super) fn put_chunk_size(out: &mut Vec<u8>, size: usize) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    let digits = (usize::BITS - size.leading_zeros()).div_ceil(4).max(1);
-    out.extend((0..digits).rev().map(|at| HEX[size >> (4 * at) & 0xf]));
-    out.extend_from_slice(b"\r\n");
-}
-
 fn digit(value: u64) -> u8 {
     b'0' + (value % 10) as u8
 }

@@ -45,16 +45,13 @@ fn chunked(bytes: &[u8], cut: usize) -> Result<Followed, Malformed> {
     for end in [cut, bytes.len()] {
         while at < end && !body.is_done() {
             let piece = body.next(&bytes[at..end])?;
-            let (Piece::Data(length) | Piece::Framing(length) | Piece::Dropped(length)) = piece;
+            let (Piece::Data(length) | Piece::Framing(length)) = piece;
             assert!(length > 0 && at + length <= end);
-            let run = &bytes[at..at + length];
             if let Piece::Data(_) = piece {
-                data.extend_from_slice(run);
+                data.extend_from_slice(&bytes[at..at + length]);
+                passed.extend_from_slice(&bytes[at..at + length]);
             }
-            if !matches!(piece, Piece::Dropped(_)) {
-                passed.extend_from_slice(run);
-            }
-            passed.extend(body.take_trailers().unwrap_or_default());
+            body.put_framing(&mut passed);
             at += length;
         }
     }

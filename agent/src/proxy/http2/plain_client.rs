@@ -13,12 +13,12 @@ use super::super::outbox::Outbox;
 use super::super::relay::Ends;
 use super::super::request::{Request, put_request_id};
 use super::super::response_head::{self, Delivery, Told};
-use super::super::stamps::put_chunk_size;
 use super::super::worker::Worker;
 use super::clock::Clock;
 use super::request::{fields_of, insert_lines, put_trailers};
 use super::sides::{ClientSide, Part};
 use crate::exchange::Exchange;
+use ridealong_http1::put_chunk_size;
 use ridealong_http1::{Body, Framing, Malformed, Piece, ResponseHead, Version};
 
 /// Waiting to be written, before more of the response is taken.
@@ -77,7 +77,7 @@ impl<'a> PlainClient<'a> {
                     data = Bytes::copy_from_slice(&inbox[used..used + length]);
                     used += length;
                 }
-                Piece::Framing(length) | Piece::Dropped(length) => used += length,
+                Piece::Framing(length) => used += length,
             }
         }
         if used > 0 {
@@ -116,7 +116,7 @@ impl<'a> PlainClient<'a> {
         self.ends.closes = self.ends.by_close
             || !self.keeps_alive
             || self.connection.is_finishing()
-            || self.client.has_ended
+            || self.client.has_no_more()
             || !self.body.is_done();
         if has_length { Framing::Length(0) } else { Framing::UntilClose }
     }
@@ -210,7 +210,7 @@ impl ClientSide for PlainClient<'_> {
     fn data(&mut self, bytes: Bytes, last: bool) -> Result<(), Fault> {
         let out = &mut self.to_client.bytes;
         if self.delivery == Delivery::Chunked {
-            put_chunk_size(out, bytes.len());
+            put_chunk_size(out, bytes.len() as u64);
         }
         out.extend_from_slice(&bytes);
         if self.delivery == Delivery::Chunked {

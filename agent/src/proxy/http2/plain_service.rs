@@ -10,11 +10,11 @@ use http::{HeaderMap, Method, Response, StatusCode};
 use super::super::outbox::Outbox;
 use super::super::relay::keep_alive_timeout;
 use super::super::response_head;
-use super::super::stamps::put_chunk_size;
 use super::super::stream::Stream;
 use super::super::worker::Worker;
 use super::request::{append, insert_lines, put_trailers};
 use super::sides::{Broken, Part, ServiceSide};
+use ridealong_http1::put_chunk_size;
 use ridealong_http1::{Body, Field, Framing, Malformed, Piece, ResponseHead, ResponseLimits};
 
 /// Put in by the proxy: the request's id, the date, two times.
@@ -140,7 +140,7 @@ impl PlainService {
                     data = Bytes::copy_from_slice(&self.from_service[used..used + length]);
                     used += length;
                 }
-                Piece::Framing(length) | Piece::Dropped(length) => used += length,
+                Piece::Framing(length) => used += length,
             }
         }
         self.from_service.drain(..used);
@@ -170,7 +170,7 @@ impl ServiceSide for PlainService {
     fn data(&mut self, bytes: Bytes, last: bool) -> Result<(), Broken> {
         let out = &mut self.to_service.bytes;
         if self.upload == Framed::Chunked {
-            put_chunk_size(out, bytes.len());
+            put_chunk_size(out, bytes.len() as u64);
         }
         out.extend_from_slice(&bytes);
         if self.upload == Framed::Chunked {

@@ -169,7 +169,7 @@ impl Relay<'_> {
         self.ends.closes = self.ends.by_close
             || !self.request.keeps_alive
             || self.connection.is_finishing()
-            || self.client.has_ended
+            || self.client.has_no_more()
             || !self.request.body.is_done();
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use crate::proxy::event_ids::EventIds;
 use crate::proxy::fault::Fault;
 use crate::proxy::request_head::trace_id;
-use crate::proxy::stamps::{put_chunk_size, put_milliseconds};
+use crate::proxy::stamps::put_milliseconds;
 use ridealong_http1::is_valid_host;
 
 fn written(write: impl FnOnce(&mut Vec<u8>)) -> String {
@@ -20,13 +20,6 @@ fn milliseconds_have_three_decimals() {
         assert_eq!(written(|out| put_milliseconds(out, elapsed_us)), text);
     }
     assert_eq!(written(|out| put_milliseconds(out, u64::MAX)), "18446744073709551.615");
-}
-
-#[test]
-fn chunk_sizes_are_hexadecimal() {
-    for size in [0, 1, 9, 10, 15, 16, 255, 256, 65_535, 65_536, usize::MAX] {
-        assert_eq!(written(|out| put_chunk_size(out, size)), format!("{size:x}\r\n"));
-    }
 }
 
 #[test]
