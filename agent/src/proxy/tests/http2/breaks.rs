@@ -239,3 +239,22 @@ async fn a_body_that_is_not_as_long_as_announced() {
     assert_eq!(sandbox.row().await.error, Some("request_body_error"));
     sandbox.end().await;
 }
+
+#[tokio::test]
+async fn a_conversation_may_pause_but_not_for_ever() {
+    let mut sandbox = before_http2(http2_service(echo).await, |options| {
+        options.limits.response_idle_timeout = Some(Duration::from_millis(300));
+        options.limits.response_timeout = None;
+    });
+    let caller = Caller::connect(sandbox.proxy.local_addr()).await;
+    let (response, mut sending) = caller.begin(grpc("/talk"), false).await;
+    for _ in 0..5 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        sending.send_data(Bytes::from_static(b"still here"), false).unwrap();
+    }
+    let head = patiently(response).await.unwrap();
+    assert_eq!((head.status().as_u16(), &head.headers()["grpc-status"]), (504, &"4".parse().unwrap()));
+    let row = sandbox.row().await;
+    assert_eq!((row.error, row.request_bytes), (Some("response_idle_timeout"), 50));
+    sandbox.end().await;
+}
