@@ -7,8 +7,7 @@ use http::Method;
 
 use super::fault::Fault;
 use super::options::Trusted;
-use super::stamps::put_number;
-use ridealong_http1::{Body, Field, RequestHead, RequestTarget, Version, is_valid_host, members};
+use ridealong_http1::{Field, RequestHead, RequestTarget, Version, is_valid_host, members};
 
 const REQUEST_ID_CHARACTERS_MAX: usize = 128;
 /// `00-`, 32 hex digits of trace, `-`, 16 of parent, `-`, 2 of flags.
@@ -127,7 +126,7 @@ pub(super) fn forward(head: &RequestHead<'_>, told: &Told<'_>, out: &mut Vec<u8>
                 put(out, name, told.host.as_bytes());
             }
             // Its digits may begin with zeros, which some take for octal.
-            Field::ContentLength => put_content_length(head, name, out),
+            Field::ContentLength => put(out, name, without_zeros(value)),
             _ if passes(head, field, name) => put(out, name, value),
             _ => {}
         }
@@ -222,13 +221,9 @@ pub(super) fn upgrade(head: &RequestHead<'_>) -> Option<Vec<u8>> {
     (!passed.is_empty()).then(|| passed.join(&b", "[..]))
 }
 
-fn put_content_length(head: &RequestHead<'_>, name: &str, out: &mut Vec<u8>) {
-    if let Body::Length(length) = head.body {
-        out.extend_from_slice(name.as_bytes());
-        out.extend_from_slice(b": ");
-        put_number(out, length);
-        out.extend_from_slice(b"\r\n");
-    }
+fn without_zeros(digits: &[u8]) -> &[u8] {
+    let zeros = digits.iter().take_while(|digit| **digit == b'0').count();
+    &digits[zeros.min(digits.len().saturating_sub(1))..]
 }
 
 pub(super) fn put(out: &mut Vec<u8>, name: &str, value: &[u8]) {
