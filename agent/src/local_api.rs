@@ -4,6 +4,7 @@ mod config;
 mod events;
 mod health;
 mod performance;
+mod serve;
 mod stats;
 
 use std::sync::Arc;
@@ -31,6 +32,8 @@ use crate::shipper::ShipperStatus;
 use crate::spool::{Spool, SpoolStatus};
 use crate::summary::LastMinutes;
 use events::Recent;
+
+pub use serve::serve;
 
 /// A flush that takes longer is given up: the aggregator is away or far behind.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(30);

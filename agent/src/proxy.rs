@@ -15,22 +15,15 @@ mod counters;
 mod listener;
 mod worker;
 
-mod request_head;
-mod response_head;
 mod stamps;
 
-mod client;
 mod connection;
 mod event_ids;
-mod exchanges;
 mod open;
-mod outbox;
-mod relay;
-mod request;
 mod stream;
-mod tunnel;
 mod upstream;
 
+mod http1;
 mod http2;
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use crate::books::Books;
 use crate::config::Config;
 use crate::host::{self, HostSampler};
 use crate::live::{Gather, Live, with_changes};
-use crate::local_api::{LocalServices, router};
+use crate::local_api::{LocalServices, router, serve};
 use crate::privacy::{ClientAddress, Privacy, Salt};
 use crate::proxy::{Proxy, ProxyOptions, RunningProxy};
 use crate::recorder::{Recorder, Recording};
@@ -32,6 +32,8 @@ use crate::summary::LastMinutes;
 
 /// After the proxy has drained, a stop waits this long for the last rows to be delivered; what is not stays in the spool.
 const LAST_DELIVERY: Duration = Duration::from_millis(1_000);
+/// Then this long for answers of the own API that are under way.
+const LAST_ANSWERS: Duration = Duration::from_millis(500);
 const BACKLOG: u32 = 256;
 /// Bodies of the own API that are read at one moment.
 const BODIES_BYTES_MAX: usize = 32 << 20;
@@ -149,6 +151,8 @@ impl Agent {
         }
         self.stop_delivery.cancel();
         self.stop_rest.cancel();
+        let ended = async { while self.tasks.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(LAST_ANSWERS, ended).await;
         self.tasks.shutdown().await;
         let spool = self.spool;
         // The thread may be in an fsync; the control thread has nothing else to do by now.
@@ -208,12 +212,7 @@ fn start_api(
 ) -> Result<SocketAddr> {
     let listener = listen(config.api_listen).with_context(|| format!("cannot listen on {}", config.api_listen))?;
     let address = listener.local_addr().context("cannot read the address listened on")?;
-    let serving = axum::serve(listener, router(services)).with_graceful_shutdown(stop.clone().cancelled_owned());
-    tasks.spawn(async move {
-        if let Err(error) = serving.await {
-            tracing::error!(%error, "the agent's own API ended");
-        }
-    });
+    tasks.spawn(serve(listener, router(services), stop.clone()));
     Ok(address)
 }
 

@@ -17,9 +17,9 @@ use std::time::{Duration, Instant};
 
 use super::counters::count;
 use super::fault::Fault;
+use super::http1::request_head::Peer;
 use super::http2::Clocks;
 use super::options::Limits;
-use super::request_head::Peer;
 use super::worker::Worker;
 
 /// How long we go on reading (and discarding) what nobody wants, so that the client gets to read our answer.

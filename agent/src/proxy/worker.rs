@@ -19,7 +19,7 @@ use tokio::time::{Interval, MissedTickBehavior};
 use super::connection::{Connection, Order};
 use super::counters::{Counters, count};
 use super::event_ids::EventIds;
-use super::exchanges;
+use super::http1;
 use super::http2::Links;
 use super::options::{Limits, ProxyOptions};
 use super::upstream::Upstream;
@@ -209,7 +209,7 @@ impl Worker {
         let connection = Rc::new(Connection::new(Rc::clone(self), number, peer));
         self.connections.borrow_mut().insert(number, Rc::clone(&connection));
         // Owned through the table above: a connection is told to end there, and leaves it when it has.
-        tokio::task::spawn_local(exchanges::serve(connection, stream));
+        tokio::task::spawn_local(http1::serve(connection, stream));
     }
 
     async fn accept_failed(&self, error: &io::Error, last_log: &mut Option<Instant>) {

@@ -13,8 +13,8 @@ use bytes::Bytes;
 
 use super::super::connection::Connection;
 use super::super::fault::Fault;
+use super::super::http1::relay::Overhead;
 use super::super::open::OpenExchange;
-use super::super::relay::Overhead;
 use super::clock::Clock;
 use super::sides::{Broken, ClientSide, ServiceSide};
 use super::upload::Upload;

@@ -11,14 +11,14 @@ use bytes::Bytes;
 use h2::Reason;
 use http::Method;
 
-use super::super::client::Client;
 use super::super::connection::{Connection, Phase};
 use super::super::counters::count;
-use super::super::exchanges::Outcome;
 use super::super::fault::Fault;
+use super::super::http1::client::Client;
+use super::super::http1::exchanges::Outcome;
+use super::super::http1::relay::Overhead;
+use super::super::http1::request::Request;
 use super::super::open::OpenExchange;
-use super::super::relay::Overhead;
-use super::super::request::Request;
 use super::bridge::{Bridge, End, Ends};
 use super::clock::{Clock, Running};
 use super::opened::{Opened, ServiceHead};

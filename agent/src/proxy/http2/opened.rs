@@ -9,10 +9,10 @@ use http::{Method, Request, StatusCode};
 
 use super::super::connection::Connection;
 use super::super::fault::Fault;
+use super::super::http1::request::{exchange, put_request_id, refusal};
+use super::super::http1::request_head::{self, Told};
 use super::super::open::OpenExchange;
 use super::super::options::{Limits, UpstreamAddress};
-use super::super::request::{exchange, put_request_id, refusal};
-use super::super::request_head::{self, Told};
 use super::plain_service::Framed;
 use super::request::{Lines, forward};
 use super::response::is_grpc;

@@ -6,13 +6,13 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HeaderValue};
 use http::{HeaderMap, Method, Response, StatusCode};
 
-use super::super::client::Client;
 use super::super::connection::Connection;
 use super::super::fault::Fault;
-use super::super::outbox::Outbox;
-use super::super::relay::Ends;
-use super::super::request::{Request, put_request_id};
-use super::super::response_head::{self, Delivery, Told};
+use super::super::http1::client::Client;
+use super::super::http1::outbox::Outbox;
+use super::super::http1::relay::Ends;
+use super::super::http1::request::{Request, put_request_id};
+use super::super::http1::response_head::{self, Delivery, Told};
 use super::super::worker::Worker;
 use super::clock::Clock;
 use super::request::{fields_of, insert_lines, put_trailers};

@@ -7,9 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Response, StatusCode};
 
-use super::super::outbox::Outbox;
-use super::super::relay::keep_alive_timeout;
-use super::super::response_head;
+use super::super::http1::outbox::Outbox;
+use super::super::http1::relay::keep_alive_timeout;
+use super::super::http1::response_head;
 use super::super::stream::Stream;
 use super::super::worker::Worker;
 use super::request::{append, insert_lines, put_trailers};

@@ -7,7 +7,7 @@ use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Method, Request, Uri, Version as HttpVersion};
 
 use super::super::fault::Fault;
-use super::super::request_head::{self, Told};
+use super::super::http1::request_head::{self, Told};
 use super::plain_service::Framed;
 use ridealong_http1::{Body, Field, Fields, RequestHead, RequestTarget, Version};
 

@@ -8,7 +8,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderMap, HeaderName, He
 use http::{Response, StatusCode};
 
 use super::super::fault::Fault;
-use super::super::request::put_request_id;
+use super::super::http1::request::put_request_id;
 use super::super::stamps::put_milliseconds;
 use super::super::worker::Worker;
 use crate::exchange::Exchange;

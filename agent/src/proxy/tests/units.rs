@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use crate::proxy::event_ids::EventIds;
 use crate::proxy::fault::Fault;
-use crate::proxy::request_head::trace_id;
+use crate::proxy::http1::request_head::trace_id;
 use crate::proxy::stamps::put_milliseconds;
 use ridealong_http1::is_valid_host;
 

@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use http::{HeaderMap, Response, StatusCode};
 
-use super::super::super::relay::grpc_status;
 use super::super::sides::{Broken, ClientSide, Part, ServiceSide};
 use super::{Bridge, Downloading, Stop};
+use crate::proxy::http1::relay::grpc_status;
 
 impl<C: ClientSide, S: ServiceSide> Bridge<'_, C, S> {
     pub(super) fn poll_download(&mut self, context: &mut Context<'_>) -> Poll<Result<Instant, Stop>> {

@@ -5,35 +5,40 @@ use std::time::Instant;
 
 use http::Method;
 
-use super::connection::Connection;
-use super::fault::Fault;
-use super::open::OpenExchange;
 use super::request_head::{self, Told};
-use super::stamps::put_event_id;
 use crate::exchange::Exchange;
+use crate::proxy::connection::Connection;
+use crate::proxy::fault::Fault;
+use crate::proxy::open::OpenExchange;
+use crate::proxy::stamps::put_event_id;
 use ridealong_http1::{Body, Field, RequestHead, RequestTarget, Version};
 
-pub(super) struct Request {
-    pub(super) open: OpenExchange,
-    pub(super) version: Version,
-    pub(super) method: Method,
+pub(in crate::proxy) struct Request {
+    pub(in crate::proxy) open: OpenExchange,
+    pub(in crate::proxy) version: Version,
+    pub(in crate::proxy) method: Method,
     /// As the service gets it; empty if it may not have it.
-    pub(super) head: Vec<u8>,
-    pub(super) body: Body,
-    pub(super) keeps_alive: bool,
+    pub(in crate::proxy) head: Vec<u8>,
+    pub(in crate::proxy) body: Body,
+    pub(in crate::proxy) keeps_alive: bool,
     /// Whether it asks to switch protocols, and may.
-    pub(super) upgrades: bool,
+    pub(in crate::proxy) upgrades: bool,
     /// Whether the client waits for a 100 before it sends its body.
-    pub(super) awaits_continue: bool,
+    pub(in crate::proxy) awaits_continue: bool,
     /// Why it is not passed on.
-    pub(super) refused: Option<Fault>,
+    pub(in crate::proxy) refused: Option<Fault>,
     /// When its head was there.
-    pub(super) head_read: Instant,
+    pub(in crate::proxy) head_read: Instant,
 }
 
 impl Request {
     /// Opens the exchange of a head.
-    pub(super) fn open(connection: &Connection, head: RequestHead<'_>, first_byte: Instant, now: Instant) -> Self {
+    pub(in crate::proxy) fn open(
+        connection: &Connection,
+        head: RequestHead<'_>,
+        first_byte: Instant,
+        now: Instant,
+    ) -> Self {
         let worker = &connection.worker;
         let host = request_head::host(&head);
         let mut exchange = exchange(connection, &head, first_byte);
@@ -71,20 +76,20 @@ impl Request {
     }
 
     /// Whether sending it again cannot do more than sending it once did.
-    pub(super) fn is_repeatable(&self) -> bool {
+    pub(in crate::proxy) fn is_repeatable(&self) -> bool {
         matches!(self.method, Method::GET | Method::HEAD | Method::OPTIONS)
     }
 }
 
 /// What the client knows the request by: its own id, or ours.
-pub(super) fn put_request_id(exchange: &Exchange, out: &mut Vec<u8>) {
+pub(in crate::proxy) fn put_request_id(exchange: &Exchange, out: &mut Vec<u8>) {
     match &exchange.request_id {
         Some(id) => out.extend_from_slice(id.as_bytes()),
         None => put_event_id(out, exchange.event_id),
     }
 }
 
-pub(super) fn refusal(connection: &Connection, head: &RequestHead<'_>, host: Option<Fault>) -> Option<Fault> {
+pub(in crate::proxy) fn refusal(connection: &Connection, head: &RequestHead<'_>, host: Option<Fault>) -> Option<Fault> {
     let worker = &connection.worker;
     if head.method == Method::CONNECT && !worker.options.allow_connect {
         return Some(Fault::ConnectUnsupported);
@@ -92,7 +97,11 @@ pub(super) fn refusal(connection: &Connection, head: &RequestHead<'_>, host: Opt
     host.or_else(|| worker.is_overloaded().then_some(Fault::Overloaded))
 }
 
-pub(super) fn exchange(connection: &Connection, head: &RequestHead<'_>, first_byte: Instant) -> Box<Exchange> {
+pub(in crate::proxy) fn exchange(
+    connection: &Connection,
+    head: &RequestHead<'_>,
+    first_byte: Instant,
+) -> Box<Exchange> {
     let worker = &connection.worker;
     let started_at_us = worker.wall_clock_us(first_byte);
     let (path, query) = split_target(head.target);

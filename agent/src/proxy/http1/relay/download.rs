@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use http::{Method, StatusCode};
 
-use super::super::fault::Fault;
 use super::super::request::put_request_id;
 use super::super::response_head::{self, Delivery, Told};
 use super::{Download, End, Relay};
+use crate::proxy::fault::Fault;
 use ridealong_http1::{Body, Field, Framing, Malformed, ResponseHead, ResponseLimits, Version, members};
 
 /// What is read at once for a peer that is slow in taking it.

@@ -8,16 +8,16 @@ use http::{Method, StatusCode};
 use tokio::net::TcpStream;
 
 use super::client::{Client, Next};
-use super::connection::{Connection, Phase};
-use super::counters::count;
-use super::fault::Fault;
-use super::http2;
-use super::options::UpstreamAddress;
 use super::relay::{End, Ends, Overhead, Relay};
 use super::request::{Request, put_request_id};
 use super::response_head::{self, Told, refuse};
-use super::stream::Stream;
 use super::tunnel;
+use crate::proxy::connection::{Connection, Phase};
+use crate::proxy::counters::count;
+use crate::proxy::fault::Fault;
+use crate::proxy::http2;
+use crate::proxy::options::UpstreamAddress;
+use crate::proxy::stream::Stream;
 
 /// What the client's connection is good for after an exchange.
 enum After {
@@ -30,7 +30,7 @@ enum After {
 }
 
 /// How a request came to its end at the service.
-pub(super) enum Outcome {
+pub(in crate::proxy) enum Outcome {
     Done {
         at: Instant,
         ends: Ends,
@@ -46,7 +46,7 @@ pub(super) enum Outcome {
 }
 
 /// Serves one connection to its end. Cancelling it closes the connection and records the exchange at hand.
-pub(super) async fn serve(connection: Rc<Connection>, stream: TcpStream) {
+pub(in crate::proxy) async fn serve(connection: Rc<Connection>, stream: TcpStream) {
     // Leaves the worker's table however this future ends.
     let _leaving = Leaving(Rc::clone(&connection));
     let _ = stream.set_nodelay(true);

@@ -5,10 +5,10 @@ use std::io;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use super::connection::{Connection, Phase};
-use super::counters::count;
 use super::request::Request;
-use super::stream::Stream;
+use crate::proxy::connection::{Connection, Phase};
+use crate::proxy::counters::count;
+use crate::proxy::stream::Stream;
 use ridealong_http1::{Refusal, RequestParser};
 
 /// How an HTTP/2 connection begins (RFC 9113, 3.4).
@@ -18,17 +18,17 @@ const READ_AHEAD_BYTES_MAX: usize = 64 * 1024;
 /// A round trip to a client that is far away.
 const RESET_WAIT: Duration = Duration::from_millis(250);
 
-pub(super) struct Client {
-    pub(super) stream: Stream,
+pub(in crate::proxy) struct Client {
+    pub(in crate::proxy) stream: Stream,
     /// Read and not used. Empty, and without memory, while nothing is under way.
-    pub(super) inbox: Vec<u8>,
+    pub(in crate::proxy) inbox: Vec<u8>,
     /// It has shut down its sending side.
-    pub(super) has_ended: bool,
+    pub(in crate::proxy) has_ended: bool,
     is_fresh: bool,
 }
 
 /// What a client comes with.
-pub(super) enum Next {
+pub(in crate::proxy) enum Next {
     Request(Request),
     /// The connection goes on as HTTP/2; these are its first bytes.
     Http2(Vec<u8>),
@@ -39,12 +39,12 @@ pub(super) enum Next {
 }
 
 impl Client {
-    pub(super) fn new(stream: Stream) -> Self {
+    pub(in crate::proxy) fn new(stream: Stream) -> Self {
         Self { stream, inbox: Vec::new(), has_ended: false, is_fresh: true }
     }
 
     /// The next request. Cancelling it loses nothing but the connection.
-    pub(super) async fn next(&mut self, connection: &Connection) -> Next {
+    pub(in crate::proxy) async fn next(&mut self, connection: &Connection) -> Next {
         poll_fn(|context| self.poll_next(context, connection)).await
     }
 
@@ -155,11 +155,11 @@ impl Client {
     }
 
     /// Whether no request can come behind the one at hand.
-    pub(super) fn has_no_more(&self) -> bool {
+    pub(in crate::proxy) fn has_no_more(&self) -> bool {
         self.has_ended && self.inbox.is_empty()
     }
 
-    pub(super) fn consume(&mut self, used: usize) {
+    pub(in crate::proxy) fn consume(&mut self, used: usize) {
         if used == self.inbox.len() {
             self.inbox = Vec::new();
         } else {
@@ -168,7 +168,11 @@ impl Client {
     }
 
     /// Looks, while the service works, whether the client is still there, and reads ahead what it pipelines.
-    pub(super) fn poll_ahead(&mut self, context: &mut Context<'_>, scratch: &mut [u8]) -> Poll<io::Result<()>> {
+    pub(in crate::proxy) fn poll_ahead(
+        &mut self,
+        context: &mut Context<'_>,
+        scratch: &mut [u8],
+    ) -> Poll<io::Result<()>> {
         while !self.has_ended && self.inbox.len() < READ_AHEAD_BYTES_MAX {
             match ready!(self.stream.poll_read(context, scratch))? {
                 0 => self.has_ended = true,
@@ -179,7 +183,7 @@ impl Client {
     }
 
     /// Writes all of it, unless told to close.
-    pub(super) async fn write_all(&mut self, connection: &Connection, bytes: &[u8]) -> io::Result<()> {
+    pub(in crate::proxy) async fn write_all(&mut self, connection: &Connection, bytes: &[u8]) -> io::Result<()> {
         let mut written = 0;
         poll_fn(|context| {
             connection.remember_waker(context);
@@ -208,7 +212,7 @@ impl Client {
 
     /// Ends the connection so that the client gets to read what was written: closing a socket with unread bytes would
     /// reset it. Says that we are done, and reads on until the client is, or the worker's sweep finds it took too long.
-    pub(super) async fn linger(mut self, connection: &Connection) {
+    pub(in crate::proxy) async fn linger(mut self, connection: &Connection) {
         connection.set_phase(Phase::Lingering { since: connection.worker.coarse_now.get() });
         poll_fn(|context| {
             connection.remember_waker(context);
@@ -229,7 +233,7 @@ impl Client {
 
     /// Whether a client that had nothing more to say got the whole response: if it was gone altogether, its host answers
     /// the response's last bytes with a reset.
-    pub(super) async fn was_there(&mut self, connection: &Connection) -> bool {
+    pub(in crate::proxy) async fn was_there(&mut self, connection: &Connection) -> bool {
         connection.set_phase(Phase::Lingering { since: connection.worker.coarse_now.get() });
         let shut = poll_fn(|context| self.stream.poll_shutdown(context)).await;
         tokio::time::sleep(RESET_WAIT).await;

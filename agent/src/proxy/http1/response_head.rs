@@ -2,28 +2,28 @@
 
 use http::StatusCode;
 
-use super::fault::Fault;
 use super::request_head::put;
-use super::stamps::{put_milliseconds, put_number};
+use crate::proxy::fault::Fault;
+use crate::proxy::stamps::{put_milliseconds, put_number};
 use ridealong_http1::{Field, ResponseHead, Version};
 
 /// What the client is told of every exchange, and of its connection.
-pub(super) struct Told<'a> {
-    pub(super) version: Version,
+pub(in crate::proxy) struct Told<'a> {
+    pub(in crate::proxy) version: Version,
     /// Writes the request's id.
-    pub(super) request_id: &'a dyn Fn(&mut Vec<u8>),
-    pub(super) ttfb_us: u64,
+    pub(in crate::proxy) request_id: &'a dyn Fn(&mut Vec<u8>),
+    pub(in crate::proxy) ttfb_us: u64,
     /// `Date`, for what has none.
-    pub(super) date: &'a [u8],
+    pub(in crate::proxy) date: &'a [u8],
     /// Whether the connection ends after the response.
-    pub(super) closes: bool,
+    pub(in crate::proxy) closes: bool,
     /// Whether what follows is no body, but a tunnel's bytes.
-    pub(super) is_tunnel: bool,
+    pub(in crate::proxy) is_tunnel: bool,
 }
 
 /// How the body goes to the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Delivery {
+pub(in crate::proxy) enum Delivery {
     /// As it comes, with its framing.
     AsIs,
     /// Its data alone, to the end of the connection: the client knows no chunks.
@@ -33,7 +33,7 @@ pub(super) enum Delivery {
 }
 
 /// Writes the service's final head as the client gets it.
-pub(super) fn forward(head: &ResponseHead<'_>, delivery: Delivery, told: &Told<'_>, out: &mut Vec<u8>) {
+pub(in crate::proxy) fn forward(head: &ResponseHead<'_>, delivery: Delivery, told: &Told<'_>, out: &mut Vec<u8>) {
     put_status_line(out, told.version, head.status, head.reason);
     let (mut has_id, mut has_date, mut has_length) = (false, false, false);
     for (field, name, value) in head.fields.iter() {
@@ -75,7 +75,7 @@ pub(super) fn forward(head: &ResponseHead<'_>, delivery: Delivery, told: &Told<'
 }
 
 /// Writes an interim head, such as 103: as it came, without what concerns the connection.
-pub(super) fn forward_interim(head: &ResponseHead<'_>, out: &mut Vec<u8>) {
+pub(in crate::proxy) fn forward_interim(head: &ResponseHead<'_>, out: &mut Vec<u8>) {
     put_status_line(out, Version::Http11, head.status, head.reason);
     for (field, name, value) in head.fields.iter() {
         if passes(head, field, name) && !matches!(field, Field::ContentLength | Field::TransferEncoding) {
@@ -86,7 +86,7 @@ pub(super) fn forward_interim(head: &ResponseHead<'_>, out: &mut Vec<u8>) {
 }
 
 /// Writes the head of a response that the proxy makes itself, and its text.
-pub(super) fn fail(fault: Fault, with_body: bool, told: &Told<'_>, out: &mut Vec<u8>) {
+pub(in crate::proxy) fn fail(fault: Fault, with_body: bool, told: &Told<'_>, out: &mut Vec<u8>) {
     put_status_line(out, told.version, fault.status(), fault.status().canonical_reason().unwrap_or_default());
     put(out, "Content-Type", b"text/plain; charset=utf-8");
     out.extend_from_slice(b"Content-Length: ");
@@ -111,7 +111,7 @@ pub(super) fn fail(fault: Fault, with_body: bool, told: &Told<'_>, out: &mut Vec
 }
 
 /// The answer to what is no request: nothing in it comes from the client.
-pub(super) fn refuse(status: &str, date: &[u8], out: &mut Vec<u8>) {
+pub(in crate::proxy) fn refuse(status: &str, date: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(status.as_bytes());
     out.extend_from_slice(b"\r\nContent-Length: 0\r\nConnection: close\r\nDate: ");
@@ -128,7 +128,7 @@ fn put_status_line(out: &mut Vec<u8>, version: Version, status: StatusCode, reas
     out.extend_from_slice(b"\r\n");
 }
 
-pub(super) fn passes(head: &ResponseHead<'_>, field: Field, name: &str) -> bool {
+pub(in crate::proxy) fn passes(head: &ResponseHead<'_>, field: Field, name: &str) -> bool {
     match field {
         Field::Connection
         | Field::KeepAlive

@@ -5,12 +5,12 @@ use std::io;
 use std::task::{Context, Poll, ready};
 
 use super::client::Client;
-use super::connection::{Connection, Phase};
-use super::fault::Fault;
-use super::open::OpenExchange;
 use super::outbox::Outbox;
-use super::stream::Stream;
-use super::worker::Worker;
+use crate::proxy::connection::{Connection, Phase};
+use crate::proxy::fault::Fault;
+use crate::proxy::open::OpenExchange;
+use crate::proxy::stream::Stream;
+use crate::proxy::worker::Worker;
 
 /// One direction.
 struct Pipe {
@@ -24,7 +24,7 @@ struct Pipe {
 
 /// Runs to the end; false if it broke off. `early` is what the service sent behind its head; what the client sent ahead lies in its inbox, and
 /// has waited for the switch.
-pub(super) async fn run(
+pub(in crate::proxy) async fn run(
     connection: &Connection,
     client: &mut Client,
     mut upstream: Stream,

@@ -4,42 +4,46 @@ use std::io;
 use std::task::{Context, Poll};
 
 use super::response_head::Delivery;
-use super::stream::Stream;
+use crate::proxy::stream::Stream;
 use ridealong_http1::{Body, Malformed, Piece, put_chunk_size};
 
 /// Up to here, copying a body behind its head is cheaper than giving the kernel two pieces.
 const COPIED_BYTES_MAX: usize = 8 * 1024;
 
 #[derive(Default)]
-pub(super) struct Outbox {
-    pub(super) bytes: Vec<u8>,
+pub(in crate::proxy) struct Outbox {
+    pub(in crate::proxy) bytes: Vec<u8>,
     written: usize,
 }
 
 /// What became of a run of bytes.
-pub(super) struct Taken {
+pub(in crate::proxy) struct Taken {
     /// How many of them belonged to the body.
-    pub(super) used: usize,
+    pub(in crate::proxy) used: usize,
     /// Of those, how many were data.
-    pub(super) data: usize,
+    pub(in crate::proxy) data: usize,
 }
 
 impl Outbox {
-    pub(super) fn holding(bytes: Vec<u8>) -> Self {
+    pub(in crate::proxy) fn holding(bytes: Vec<u8>) -> Self {
         Self { bytes, written: 0 }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::proxy) fn is_empty(&self) -> bool {
         self.written == self.bytes.len()
     }
 
     /// What waits will never be written.
-    pub(super) fn give_up(&mut self) {
+    pub(in crate::proxy) fn give_up(&mut self) {
         self.written = self.bytes.len();
     }
 
     /// Writes until it is empty.
-    pub(super) fn poll_flush(&mut self, context: &mut Context<'_>, stream: &mut Stream) -> Poll<io::Result<usize>> {
+    pub(in crate::proxy) fn poll_flush(
+        &mut self,
+        context: &mut Context<'_>,
+        stream: &mut Stream,
+    ) -> Poll<io::Result<usize>> {
         let mut moved = 0;
         while !self.is_empty() {
             match stream.poll_write(context, &self.bytes[self.written..]) {
@@ -57,13 +61,13 @@ impl Outbox {
     }
 
     /// Forgets what was written. The memory stays for what comes next.
-    pub(super) fn clear(&mut self) {
+    pub(in crate::proxy) fn clear(&mut self) {
         self.bytes.clear();
         self.written = 0;
     }
 
     /// Sends the body's part of `bytes` behind what is waiting, without copying where that is possible.
-    pub(super) fn send(
+    pub(in crate::proxy) fn send(
         &mut self,
         context: &mut Context<'_>,
         stream: &mut Stream,
@@ -102,7 +106,12 @@ impl Outbox {
     }
 
     /// Puts the body's part of `bytes` behind what is waiting.
-    pub(super) fn put(&mut self, body: &mut Body, delivery: Delivery, bytes: &[u8]) -> Result<Taken, Malformed> {
+    pub(in crate::proxy) fn put(
+        &mut self,
+        body: &mut Body,
+        delivery: Delivery,
+        bytes: &[u8],
+    ) -> Result<Taken, Malformed> {
         let mut taken = Taken { used: 0, data: 0 };
         while taken.used < bytes.len() && !body.is_done() {
             let rest = &bytes[taken.used..];

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use http::Method;
 
-use super::fault::Fault;
-use super::options::Trusted;
+use crate::proxy::fault::Fault;
+use crate::proxy::options::Trusted;
 use ridealong_http1::{Field, RequestHead, RequestTarget, Version, is_valid_host, members};
 
 const REQUEST_ID_CHARACTERS_MAX: usize = 128;
@@ -15,23 +15,23 @@ const TRACEPARENT_CHARACTERS: usize = 55;
 
 /// Who is on the other end of a client's connection.
 #[derive(Clone, Debug)]
-pub(super) struct Peer {
-    pub(super) address: IpAddr,
+pub(in crate::proxy) struct Peer {
+    pub(in crate::proxy) address: IpAddr,
     /// As it is appended to `X-Forwarded-For`.
-    pub(super) text: String,
+    pub(in crate::proxy) text: String,
     /// Whether what it says of its own clients is believed.
-    pub(super) is_trusted: bool,
+    pub(in crate::proxy) is_trusted: bool,
 }
 
 impl Peer {
-    pub(super) fn new(address: IpAddr, trusted: &Trusted) -> Self {
+    pub(in crate::proxy) fn new(address: IpAddr, trusted: &Trusted) -> Self {
         let address = address.to_canonical();
         Self { address, text: address.to_string(), is_trusted: trusted.contains(address) }
     }
 }
 
 /// The host that is asked for. `None` is HTTP/1.0 without one.
-pub(super) fn host<'b>(head: &RequestHead<'b>) -> Result<Option<&'b str>, Fault> {
+pub(in crate::proxy) fn host<'b>(head: &RequestHead<'b>) -> Result<Option<&'b str>, Fault> {
     let mut hosts = head.fields.values(Field::Host);
     let host = match (hosts.next(), hosts.next()) {
         (Some(host), None) if is_valid_host(host) => std::str::from_utf8(host).ok(),
@@ -48,14 +48,14 @@ pub(super) fn host<'b>(head: &RequestHead<'b>) -> Result<Option<&'b str>, Fault>
 }
 
 /// The caller's own request id, if it is one and may be passed on: 1 to 128 of `A-Za-z0-9._~-`.
-pub(super) fn callers_request_id(id: Option<&[u8]>) -> Option<&str> {
+pub(in crate::proxy) fn callers_request_id(id: Option<&[u8]>) -> Option<&str> {
     let id = id.filter(|id| (1..=REQUEST_ID_CHARACTERS_MAX).contains(&id.len()))?;
     let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"._~-".contains(byte);
     id.iter().all(is_plain).then(|| std::str::from_utf8(id).ok()).flatten()
 }
 
 /// The trace id of a valid `traceparent` (W3C Trace Context): any version but ff, lower-case hex, neither id all zero.
-pub(super) fn trace_id(traceparent: Option<&[u8]>) -> Option<&str> {
+pub(in crate::proxy) fn trace_id(traceparent: Option<&[u8]>) -> Option<&str> {
     let text = std::str::from_utf8(traceparent?).ok()?;
     let (known, later) = text.split_at_checked(TRACEPARENT_CHARACTERS)?;
     let mut fields = known.split('-');
@@ -76,7 +76,11 @@ pub(super) fn trace_id(traceparent: Option<&[u8]>) -> Option<&str> {
 }
 
 /// Whom the request came from: the last address in `X-Forwarded-For` that no trusted proxy added, or the peer.
-pub(super) fn client(forwarded_for: impl DoubleEndedIterator<Item = IpAddr>, peer: &Peer, trusted: &Trusted) -> IpAddr {
+pub(in crate::proxy) fn client(
+    forwarded_for: impl DoubleEndedIterator<Item = IpAddr>,
+    peer: &Peer,
+    trusted: &Trusted,
+) -> IpAddr {
     if !peer.is_trusted {
         return peer.address;
     }
@@ -91,7 +95,7 @@ pub(super) fn client(forwarded_for: impl DoubleEndedIterator<Item = IpAddr>, pee
 }
 
 /// The addresses in `X-Forwarded-For`, oldest first, from the last that is none on.
-pub(super) fn forwarded_for<'b>(values: impl Iterator<Item = &'b [u8]>) -> Vec<IpAddr> {
+pub(in crate::proxy) fn forwarded_for<'b>(values: impl Iterator<Item = &'b [u8]>) -> Vec<IpAddr> {
     let mut addresses = Vec::new();
     for member in values.flat_map(members) {
         match std::str::from_utf8(member).ok().and_then(|text| text.parse::<IpAddr>().ok()) {
@@ -103,17 +107,17 @@ pub(super) fn forwarded_for<'b>(values: impl Iterator<Item = &'b [u8]>) -> Vec<I
 }
 
 /// What the service is told beside what the client says.
-pub(super) struct Told<'a> {
-    pub(super) peer: &'a Peer,
-    pub(super) host: &'a str,
+pub(in crate::proxy) struct Told<'a> {
+    pub(in crate::proxy) peer: &'a Peer,
+    pub(in crate::proxy) host: &'a str,
     /// Writes the request's id.
-    pub(super) request_id: &'a dyn Fn(&mut Vec<u8>),
+    pub(in crate::proxy) request_id: &'a dyn Fn(&mut Vec<u8>),
     /// The protocols to switch to, if that is passed on.
-    pub(super) upgrade: Option<&'a [u8]>,
+    pub(in crate::proxy) upgrade: Option<&'a [u8]>,
 }
 
 /// Writes a checked head as the service gets it.
-pub(super) fn forward(head: &RequestHead<'_>, told: &Told<'_>, out: &mut Vec<u8>) {
+pub(in crate::proxy) fn forward(head: &RequestHead<'_>, told: &Told<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(head.method.as_str().as_bytes());
     out.push(b' ');
     out.extend_from_slice(path_of(head).as_bytes());
@@ -152,7 +156,7 @@ fn path_of<'b>(head: &RequestHead<'b>) -> std::borrow::Cow<'b, str> {
 }
 
 /// Whether a line goes through as it is.
-pub(super) fn passes(head: &RequestHead<'_>, field: Field, name: &str) -> bool {
+pub(in crate::proxy) fn passes(head: &RequestHead<'_>, field: Field, name: &str) -> bool {
     match field {
         Field::Connection
         | Field::KeepAlive
@@ -180,7 +184,7 @@ fn is_named(head: &RequestHead<'_>, name: &str) -> bool {
 }
 
 /// One line of addresses, since many services read only one.
-pub(super) fn put_forwarded(head: &RequestHead<'_>, told: &Told<'_>, out: &mut Vec<u8>) {
+pub(in crate::proxy) fn put_forwarded(head: &RequestHead<'_>, told: &Told<'_>, out: &mut Vec<u8>) {
     let believed = |field: Field, name: &'static str| {
         let values = head.fields.values(field);
         values.filter(move |_| told.peer.is_trusted && !is_named(head, name))
@@ -211,7 +215,7 @@ fn put_connection(head: &RequestHead<'_>, told: &Told<'_>, out: &mut Vec<u8>) {
 }
 
 /// The protocols that the client wants to switch to and may: HTTP/2 would get past every check here.
-pub(super) fn upgrade(head: &RequestHead<'_>) -> Option<Vec<u8>> {
+pub(in crate::proxy) fn upgrade(head: &RequestHead<'_>) -> Option<Vec<u8>> {
     if !head.wants_upgrade || !head.body.is_done() {
         return None;
     }
@@ -226,7 +230,7 @@ fn without_zeros(digits: &[u8]) -> &[u8] {
     &digits[zeros.min(digits.len().saturating_sub(1))..]
 }
 
-pub(super) fn put(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+pub(in crate::proxy) fn put(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);

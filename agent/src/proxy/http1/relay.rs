@@ -10,23 +10,23 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::client::Client;
-use super::connection::Connection;
-use super::fault::Fault;
 use super::outbox::Outbox;
 use super::request::Request;
 use super::response_head::Delivery;
-use super::stream::Stream;
+use crate::proxy::connection::Connection;
+use crate::proxy::fault::Fault;
+use crate::proxy::stream::Stream;
 use ridealong_http1::Body;
 
-pub(super) use download::{grpc_status, keep_alive_timeout};
+pub(in crate::proxy) use download::{grpc_status, keep_alive_timeout};
 
-pub(super) struct Relay<'a> {
+pub(in crate::proxy) struct Relay<'a> {
     connection: &'a Connection,
     client: &'a mut Client,
     upstream: &'a mut Stream,
     request: &'a mut Request,
     to_upstream: Outbox,
-    pub(super) to_client: Outbox,
+    pub(in crate::proxy) to_client: Outbox,
     /// Read from the service and not yet understood: the beginning of a head.
     from_upstream: Vec<u8>,
     head_length: usize,
@@ -37,11 +37,11 @@ pub(super) struct Relay<'a> {
     download: Download,
     response: Body,
     delivery: Delivery,
-    pub(super) ends: Ends,
+    pub(in crate::proxy) ends: Ends,
     upstream_keeps: bool,
     upstream_idle: Option<Duration>,
     heads_at: Option<Instant>,
-    pub(super) overhead: Overhead,
+    pub(in crate::proxy) overhead: Overhead,
     client_is_slow: bool,
 }
 
@@ -57,29 +57,29 @@ enum Download {
 
 /// What the connections are good for after the exchange.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Ends {
+pub(in crate::proxy) struct Ends {
     /// The client was told that its connection ends.
-    pub(super) closes: bool,
+    pub(in crate::proxy) closes: bool,
     /// The response's end is the connection's: broken off, it must not look like that.
-    pub(super) by_close: bool,
+    pub(in crate::proxy) by_close: bool,
 }
 
 /// Time that the proxy itself took.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Overhead {
+pub(in crate::proxy) struct Overhead {
     /// Since when the request's head could be passed on.
-    pub(super) head_since: Instant,
-    pub(super) total: Duration,
+    pub(in crate::proxy) head_since: Instant,
+    pub(in crate::proxy) total: Duration,
 }
 
 impl Overhead {
-    pub(super) fn new(head_since: Instant) -> Self {
+    pub(in crate::proxy) fn new(head_since: Instant) -> Self {
         Self { head_since, total: Duration::ZERO }
     }
 }
 
 /// How it ended.
-pub(super) enum End {
+pub(in crate::proxy) enum End {
     /// The response is with the client's kernel. The service's connection may be used again until then.
     Complete {
         upstream_until: Option<Instant>,
@@ -96,7 +96,7 @@ pub(super) enum End {
 
 impl<'a> Relay<'a> {
     /// `request.head` is sent first, then the body.
-    pub(super) fn new(
+    pub(in crate::proxy) fn new(
         connection: &'a Connection,
         client: &'a mut Client,
         upstream: &'a mut Stream,
@@ -129,29 +129,29 @@ impl<'a> Relay<'a> {
     }
 
     /// Whether the response's head is not on its way to the client.
-    pub(super) fn is_unanswered(&self) -> bool {
+    pub(in crate::proxy) fn is_unanswered(&self) -> bool {
         self.download == Download::Head
     }
 
     /// Whether the service may have seen anything of the request.
-    pub(super) fn has_sent_any(&self) -> bool {
+    pub(in crate::proxy) fn has_sent_any(&self) -> bool {
         self.has_sent_any
     }
 
     /// Whether the request can be sent again although the service may have seen it.
-    pub(super) fn can_repeat(&self) -> bool {
+    pub(in crate::proxy) fn can_repeat(&self) -> bool {
         self.request.is_repeatable() && self.request.body.is_done() && self.request.open.get().request_bytes == 0
     }
 
     /// Gives back what was to be sent first, for another try. Whatever was sent is without a body.
-    pub(super) fn take_head(&mut self) -> Vec<u8> {
+    pub(in crate::proxy) fn take_head(&mut self) -> Vec<u8> {
         if self.has_sent_any {
             self.to_upstream.bytes.truncate(self.head_length);
         }
         std::mem::take(&mut self.to_upstream.bytes)
     }
 
-    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<End> {
+    pub(in crate::proxy) fn poll(&mut self, context: &mut Context<'_>) -> Poll<End> {
         self.connection.remember_waker(context);
         if self.connection.is_closing() {
             return Poll::Ready(End::Failed(Fault::Shutdown));

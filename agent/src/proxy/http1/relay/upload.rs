@@ -3,9 +3,9 @@
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use super::super::fault::Fault;
 use super::super::response_head::Delivery;
 use super::{Download, Relay};
+use crate::proxy::fault::Fault;
 use ridealong_http1::Malformed;
 
 impl Relay<'_> {
