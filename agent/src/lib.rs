@@ -25,6 +25,7 @@ pub mod shipper;
 pub mod host;
 pub mod local_api;
 
+pub mod background;
 pub mod books;
 pub mod config;
 pub mod live;

@@ -16,6 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::background;
 use crate::books::Books;
 use crate::config::Config;
 use crate::host::{self, HostSampler};
@@ -51,6 +52,8 @@ pub fn run(gather: Box<Gather>) -> Result<()> {
         .build()
         .context("cannot start the control thread")?;
     let starting = Agent::start(&config, layered, gather)?;
+    // The proxy's threads run by now, at the priority they were born with.
+    background::stand_back();
     runtime.block_on(async { starting.await?.until_stopped().await })
 }
 

@@ -39,6 +39,7 @@ use serde::Serialize;
 use thiserror::Error;
 use tokio::sync::{oneshot, watch};
 
+use crate::background;
 use crate::books::{Books, reason};
 use crate::summary::{LastMinutes, Tally};
 use keeper::Keeper;
@@ -198,6 +199,7 @@ impl Spool {
         let (tell, status) = watch::channel(SpoolStatus::default());
         let keeper_books = Arc::clone(&books);
         let thread = std::thread::Builder::new().name("spool".into()).spawn(move || {
+            background::stand_back();
             let _lock = lock;
             serve(Keeper::new(options, keeper_books, last_minutes, tell), &inbox);
         });

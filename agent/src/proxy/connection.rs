@@ -105,6 +105,11 @@ impl Rate {
         self.since.set(None);
     }
 
+    /// For how long the client has been waited for.
+    pub(super) fn waited(&self, now: Instant) -> Duration {
+        self.since.get().map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
+    }
+
     pub(super) fn moved(&self, bytes: usize) {
         self.bytes.set(self.bytes.get() + bytes as u64);
     }

@@ -38,6 +38,8 @@ fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
     socket.set_nonblocking(true)?;
+    // Inherited by each connection, which saves a system call for it.
+    socket.set_tcp_nodelay(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
@@ -46,6 +48,15 @@ fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn connections_do_not_wait_for_more_to_send() {
+        let ours = bind(SocketAddr::from(([127, 0, 0, 1], 0)), 1).expect("a port");
+        let _client = std::net::TcpStream::connect(ours.address).expect("a connection");
+        ours.sockets[0].set_nonblocking(false).expect("a socket that waits");
+        let (accepted, _) = ours.sockets[0].accept().expect("the same connection");
+        assert!(accepted.nodelay().expect("an option"));
+    }
 
     #[test]
     fn a_port_is_shared_by_our_own_threads_only() {

@@ -49,7 +49,6 @@ pub(in crate::proxy) enum Outcome {
 pub(in crate::proxy) async fn serve(connection: Rc<Connection>, stream: TcpStream) {
     // Leaves the worker's table however this future ends.
     let _leaving = Leaving(Rc::clone(&connection));
-    let _ = stream.set_nodelay(true);
     let mut client = Client::new(Stream::Tcp(stream));
     loop {
         let refusal = match client.next(&connection).await {

@@ -14,6 +14,8 @@ use ridealong_http1::{Body, Field, Framing, Malformed, ResponseHead, ResponseLim
 
 /// What is read at once for a peer that is slow in taking it.
 const SLOW_READ_BYTES: usize = 16 * 1024;
+/// A peer that let us wait for so long is slow.
+const SLOW_AFTER: Duration = Duration::from_millis(100);
 
 impl Relay<'_> {
     pub(super) fn poll_download(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<End>, Fault>> {
@@ -49,6 +51,8 @@ impl Relay<'_> {
         match self.to_client.poll_flush(context, &mut self.client.stream) {
             Poll::Ready(Ok(length)) => {
                 rate.moved(length);
+                // One that only filled its window once is none.
+                self.client_is_slow |= rate.waited(self.connection.worker.coarse_now.get()) >= SLOW_AFTER;
                 if self.to_client.is_empty() {
                     rate.stop();
                 }
@@ -56,7 +60,6 @@ impl Relay<'_> {
             }
             Poll::Ready(Err(_)) => Poll::Ready(Err(Fault::ClientDisconnect)),
             Poll::Pending => {
-                self.client_is_slow = true;
                 rate.wait(self.connection.worker.coarse_now.get());
                 Poll::Pending
             }
