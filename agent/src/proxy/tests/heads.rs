@@ -2,7 +2,8 @@
 
 use super::sandbox::{Heard, OK, Sandbox, answering};
 use super::wire::Head;
-use crate::exchange::Exchange;
+use crate::exchange::{Capture, Exchange};
+use crate::proxy::Trusted;
 
 /// What came of one request: the head that the service got, the response's head, the row.
 struct Passed {
@@ -141,4 +142,35 @@ async fn the_host_of_a_whole_url_counts() {
     assert_eq!(heard.last().get("host"), Some("inner.example"));
     assert_eq!(sandbox.row().await.host.as_deref(), Some("inner.example"));
     sandbox.end().await;
+}
+
+/// What a client says of itself counts as far as the proxies on its way are trusted.
+#[tokio::test]
+async fn forwarded_headers_are_believed_from_trusted_networks_only() {
+    let lines = "X-Forwarded-For: 6.6.6.6, 203.0.113.9, 10.0.0.2\r\nX-Forwarded-Proto: https\r\n\
+                 X-Forwarded-Host: outside.example\r\nX_Forwarded_For: 7.7.7.7\r\n";
+    for (trusted, chain, scheme, client) in [
+        (Trusted::private(), "6.6.6.6, 203.0.113.9, 10.0.0.2, 127.0.0.1", "https", "203.0.113.9"),
+        (Trusted::default(), "127.0.0.1", "http", "127.0.0.1"),
+    ] {
+        let (service, heard) = answering(OK).await;
+        let sandbox = Sandbox::start_with(service, |options| options.trusted = trusted);
+        let Passed { heard, row, .. } = pass_to(sandbox, &heard, lines).await;
+        assert_eq!(heard.all("x-forwarded-for"), [chain]);
+        assert_eq!(heard.get("x-forwarded-proto"), Some(scheme));
+        assert_eq!(heard.get("x_forwarded_for"), None);
+        assert_eq!(row.client.map(|address| address.to_string()).as_deref(), Some(client));
+    }
+}
+
+#[tokio::test]
+async fn only_what_is_asked_for_is_captured() {
+    let (service, heard) = answering(OK).await;
+    let capture = Capture { query: true, headers: vec!["user-agent", "x-many", "x-none"] };
+    let sandbox = Sandbox::start_with(service, |options| options.capture = capture);
+    let row = pass_to(sandbox, &heard, "User-Agent: a\r\nX-Many: 1\r\nx-many: 2\r\nCookie: secret\r\n").await.row;
+    assert_eq!(row.query.as_deref(), Some("q=1"));
+    assert_eq!(row.headers, [("user-agent", "a".to_owned()), ("x-many", "1, 2".to_owned())]);
+    let row = pass("User-Agent: a\r\n", OK).await.row;
+    assert_eq!((row.query, row.headers), (None, Vec::new()));
 }
