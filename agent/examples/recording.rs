@@ -112,14 +112,9 @@ fn exchange(number: u64) -> Exchange {
         _ => format!("/pages/{}", ["home", "about", "contact", "search"][random.usize(0..4)]),
     };
     let ttfb_us = (400.0 / random.f64().max(1e-3).sqrt()) as u64;
+    let event_id = EventId::default();
     Exchange {
-        event_id: EventId::default(),
-        started_at_us: 1_700_000_000_000_000,
-        method: if random.u32(0..10) == 0 { Method::POST } else { Method::GET },
-        path,
-        query: None,
         host: Some("shop.example".into()),
-        protocol: "HTTP/1.1",
         client: Some([10, 0, random.u8(0..4), random.u8(..)].into()),
         status: Some(status),
         duration_us: ttfb_us + 30,
@@ -128,15 +123,14 @@ fn exchange(number: u64) -> Exchange {
         upstream_connected_us: Some(random.u64(40..90)),
         response_complete_us: Some(ttfb_us + 20),
         overhead_us: Some(random.u64(20..90)),
-        request_bytes: 0,
         response_bytes: if status == 200 { random.u64(200..20_000) } else { 0 },
-        error: None,
-        grpc_status: None,
-        request_id: None,
-        trace_id: None,
-        do_not_track: None,
-        global_privacy_control: None,
-        headers: Vec::new(),
+        ..Exchange::begun(
+            event_id,
+            1_700_000_000_000_000,
+            if random.u32(0..10) == 0 { Method::POST } else { Method::GET },
+            path,
+            "HTTP/1.1",
+        )
     }
 }
 

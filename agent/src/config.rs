@@ -182,7 +182,7 @@ impl Config {
             threads: NonZeroUsize::new(read.required::<u64>("threads") as usize),
             limits,
             trusted,
-            allow_connect: proxy::switch(&mut read, "allow-connect"),
+            allow_connect: read.required("allow-connect"),
             drain_timeout: read.required("drain-timeout"),
             log_level: read.required("log-level"),
             log_json: log_format == "json",

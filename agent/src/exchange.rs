@@ -72,6 +72,38 @@ pub struct Exchange {
     pub headers: Vec<(&'static str, String)>,
 }
 
+impl Exchange {
+    /// A request of which nothing more is known yet.
+    pub fn begun(event_id: EventId, started_at_us: i64, method: Method, path: String, protocol: &'static str) -> Self {
+        Self {
+            event_id,
+            started_at_us,
+            method,
+            path,
+            query: None,
+            host: None,
+            protocol,
+            client: None,
+            status: None,
+            duration_us: 0,
+            ttfb_us: None,
+            request_complete_us: None,
+            upstream_connected_us: None,
+            response_complete_us: None,
+            overhead_us: None,
+            request_bytes: 0,
+            response_bytes: 0,
+            error: None,
+            grpc_status: None,
+            request_id: None,
+            trace_id: None,
+            do_not_track: None,
+            global_privacy_control: None,
+            headers: Vec::new(),
+        }
+    }
+}
+
 /// What an exchange keeps of a request beyond its path; the less, the cheaper.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Capture {

@@ -35,12 +35,8 @@ struct Inner {
     file: PathBuf,
     limits: watch::Sender<Limits>,
     sampling: SamplingHandle,
-    state: Mutex<State>,
-}
-
-struct State {
-    layered: Layered,
-    changes: Changes,
+    /// With the changes, which lie in it as such.
+    layered: Mutex<Layered>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -51,16 +47,22 @@ pub enum ChangeError {
     Keep { file: PathBuf, source: io::Error },
 }
 
-/// The changes kept in a spool's folder: none if there is no file, or none that can be read.
-pub fn kept_changes(spool: &Path) -> Changes {
-    let text = fs::read(spool.join(FILE)).unwrap_or_default();
-    serde_json::from_slice(&text).unwrap_or_default()
+/// The changes kept in a spool's folder. A file that cannot be read is told of, and stops nobody: a sidecar that does not
+/// start takes its service along.
+fn kept_changes(spool: &Path) -> Changes {
+    let file = spool.join(FILE);
+    let read = fs::read(&file).and_then(|text| Ok(serde_json::from_slice(&text)?));
+    read.unwrap_or_else(|error| {
+        if error.kind() != io::ErrorKind::NotFound {
+            tracing::warn!(file = %file.display(), %error, "settings changed earlier cannot be read, and do not hold");
+        }
+        Changes::new()
+    })
 }
 
-/// The configuration as written, with the kept changes above it.
-pub fn with_changes(mut layered: Layered) -> Result<(Layered, Config), Faults> {
-    let config = Config::check(&layered)?;
-    layered.lay_changes(SETTINGS, &kept_changes(&config.spool));
+/// The configuration as written, with the changes that the spool's folder keeps above it.
+pub fn with_changes(mut layered: Layered, spool: &Path) -> Result<(Layered, Config), Faults> {
+    layered.lay_changes(SETTINGS, &kept_changes(spool));
     let config = Config::check(&layered)?;
     Ok((layered, config))
 }
@@ -74,15 +76,15 @@ impl Live {
         limits: watch::Sender<Limits>,
         sampling: SamplingHandle,
     ) -> Self {
-        let state = Mutex::new(State { layered, changes: kept_changes(spool) });
-        Self { inner: Arc::new(Inner { gather, file: spool.join(FILE), limits, sampling, state }) }
+        let layered = Mutex::new(layered);
+        Self { inner: Arc::new(Inner { gather, file: spool.join(FILE), limits, sampling, layered }) }
     }
 
     /// Every setting with its text and where it came from.
     pub fn shown(&self) -> Vec<(&'static Setting, Option<(String, String)>)> {
-        let state = self.inner.state.lock();
+        let layered = self.inner.layered.lock();
         let shown = |setting: &'static Setting| {
-            let mut values = state.layered.iter();
+            let mut values = layered.iter();
             values.find(|(key, ..)| *key == setting.key).map(|(_, text, origin)| (text, origin.to_string()))
         };
         SETTINGS.iter().map(|setting| (setting, shown(setting))).collect()
@@ -90,21 +92,21 @@ impl Live {
 
     /// Reads file and environment again. Returns the keys whose new values wait for the next start.
     pub fn reload(&self) -> Result<Vec<&'static str>, Faults> {
-        let mut state = self.inner.state.lock();
+        let mut present = self.inner.layered.lock();
         let mut layered = (self.inner.gather)()?;
-        layered.lay_changes(SETTINGS, &state.changes);
+        layered.lay_changes(SETTINGS, &present.changes());
         let config = Config::check(&layered)?;
         let is_live = |key: &str| SETTINGS.iter().any(|setting| setting.key == key && setting.live);
-        let waiting = state.layered.differing(&layered).into_iter().filter(|key| !is_live(key)).collect();
+        let waiting = present.differing(&layered).into_iter().filter(|key| !is_live(key)).collect();
         self.apply(&config);
-        state.layered.take_live(SETTINGS, &layered);
+        present.take_live(SETTINGS, &layered);
         Ok(waiting)
     }
 
     /// Sets live settings; none takes a change back. All or nothing.
     pub fn change(&self, asked: &BTreeMap<&'static str, Option<String>>) -> Result<(), ChangeError> {
-        let mut state = self.inner.state.lock();
-        let mut changes = state.changes.clone();
+        let mut present = self.inner.layered.lock();
+        let mut changes = present.changes();
         for (key, text) in asked {
             match text {
                 Some(text) => changes.insert((*key).to_owned(), text.clone()),
@@ -117,8 +119,7 @@ impl Live {
         keep(&self.inner.file, &changes)
             .map_err(|source| ChangeError::Keep { file: self.inner.file.clone(), source })?;
         self.apply(&config);
-        state.layered.take_live(SETTINGS, &layered);
-        state.changes = changes;
+        present.take_live(SETTINGS, &layered);
         Ok(())
     }
 

@@ -17,15 +17,16 @@ const BAD_CONFIGURATION: u8 = 78;
 fn main() -> ExitCode {
     let matches = command().get_matches();
     let Some((name, flags)) = matches.subcommand() else { unreachable!("clap requires a subcommand") };
-    let (layered, config) = match configuration(flags) {
+    let (layered, config) = match configuration(name, flags) {
         Ok(read) => read,
-        Err(faults) => return say(&faults.to_string(), BAD_CONFIGURATION),
+        Err(Refused::Configuration(faults)) => return say(&faults.to_string(), BAD_CONFIGURATION),
+        Err(Refused::Logging(error)) => return say(&format!("error: {error:#}\n"), 1),
     };
     match name {
         "run" => {
             let flags = flags.clone();
             let gather = Box::new(move || Layered::gather(SETTINGS, PREFIX, &flags, environment()));
-            match start_logging(&config).and_then(|()| run(gather)) {
+            match run(&config, layered, gather) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => say(&format!("error: {error:#}\n"), 1),
             }
@@ -48,8 +49,26 @@ fn command() -> Command {
         .subcommand(with_settings("config", "Show every setting, its value and where it came from"))
 }
 
-fn configuration(flags: &ArgMatches) -> Result<(Layered, Config), Faults> {
-    with_changes(Layered::gather(SETTINGS, PREFIX, flags, environment())?)
+/// Why there is nothing to run with.
+enum Refused {
+    Configuration(Faults),
+    Logging(anyhow::Error),
+}
+
+impl From<Faults> for Refused {
+    fn from(faults: Faults) -> Self {
+        Refused::Configuration(faults)
+    }
+}
+
+fn configuration(name: &str, flags: &ArgMatches) -> Result<(Layered, Config), Refused> {
+    let layered = Layered::gather(SETTINGS, PREFIX, flags, environment())?;
+    let written = Config::check(&layered)?;
+    if name == "run" {
+        // What was changed while running does not concern the log, and reading it may have something to say there.
+        start_logging(&written).map_err(Refused::Logging)?;
+    }
+    Ok(with_changes(layered, &written.spool)?)
 }
 
 /// A plain level is ours; libraries speak from WARN on. Anything else is taken as a filter for all.

@@ -20,7 +20,7 @@ use crate::background;
 use crate::books::Books;
 use crate::config::Config;
 use crate::host::{self, HostSampler};
-use crate::live::{Gather, Live, with_changes};
+use crate::live::{Gather, Live};
 use crate::local_api::{LocalServices, router, serve};
 use crate::privacy::{ClientAddress, Privacy, Salt};
 use crate::proxy::{Proxy, ProxyOptions, RunningProxy};
@@ -39,9 +39,8 @@ const BACKLOG: u32 = 256;
 /// Bodies of the own API that are read at one moment.
 const BODIES_BYTES_MAX: usize = 32 << 20;
 
-/// `gather` reads the configuration as written, at the start and whenever it is to be read again.
-pub fn run(gather: Box<Gather>) -> Result<()> {
-    let (layered, config) = with_changes(gather()?)?;
+/// `layered` is what `config` was made of; `gather` reads it again, without changes.
+pub fn run(config: &Config, layered: Layered, gather: Box<Gather>) -> Result<()> {
     for variable in &layered.unknown_variables {
         tracing::warn!(variable, "unknown environment variable, ignored");
     }
@@ -51,7 +50,7 @@ pub fn run(gather: Box<Gather>) -> Result<()> {
         .enable_all()
         .build()
         .context("cannot start the control thread")?;
-    let starting = Agent::start(&config, layered, gather)?;
+    let starting = Agent::start(config, layered, gather)?;
     // The proxy's threads run by now, at the priority they were born with.
     background::stand_back();
     runtime.block_on(async { starting.await?.until_stopped().await })

@@ -126,7 +126,8 @@ pub fn with_flags(command: Command, settings: &[Setting], prefix: &str) -> Comma
 
 fn flag(setting: &Setting, prefix: &str) -> Arg {
     let default = setting.default.filter(|_| !setting.switch).map(|text| format!(" [default: {text}]"));
-    let help = format!("{}{} [env: {}]", setting.help, default.unwrap_or_default(), setting.variable(prefix));
+    let live = if setting.live { " [live]" } else { "" };
+    let help = format!("{}{}{live} [env: {}]", setting.help, default.unwrap_or_default(), setting.variable(prefix));
     let action = match (setting.switch, setting.many) {
         (true, _) => ArgAction::SetTrue,
         (_, true) => ArgAction::Append,
@@ -216,6 +217,12 @@ impl Layered {
                 self.values.insert(setting.key, (vec![text.clone()], Origin::Changed));
             }
         }
+    }
+
+    /// What was changed while the program ran.
+    pub fn changes(&self) -> BTreeMap<String, String> {
+        let changed = self.values.iter().filter(|(_, (_, origin))| *origin == Origin::Changed);
+        changed.filter_map(|(key, (values, _))| Some(((*key).to_owned(), values.last()?.clone()))).collect()
     }
 
     /// Takes over the values of what may change while the program runs.

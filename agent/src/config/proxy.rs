@@ -51,14 +51,6 @@ pub(super) fn trusted(read: &mut Reader<'_>) -> Trusted {
     }
 }
 
-pub(super) fn switch(read: &mut Reader<'_>, key: &'static str) -> bool {
-    let text: String = read.required(key);
-    if !["true", "false"].contains(&text.as_str()) {
-        read.fault(key, "must be true or false");
-    }
-    text == "true"
-}
-
 pub(super) fn limits(read: &mut Reader<'_>) -> Limits {
     Limits {
         connections_max: count(read, "connections-max", u32::MAX as usize),

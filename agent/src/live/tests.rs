@@ -29,7 +29,7 @@ fn layered(folder: &Path, text: &str) -> Result<Layered, Faults> {
 fn start(text: &str) -> Sandbox {
     let folder = tempfile::tempdir().unwrap();
     let file = Arc::new(Mutex::new(text.to_owned()));
-    let (written, config) = with_changes(layered(folder.path(), text).unwrap()).unwrap();
+    let (written, config) = with_changes(layered(folder.path(), text).unwrap(), folder.path()).unwrap();
     let (limits, received) = watch::channel(config.limits);
     let sampling = SamplingHandle::new(config.sampling);
     let gather = {
@@ -66,7 +66,7 @@ fn a_change_outlives_reload_and_restart_until_it_is_taken_back() {
     sandbox.live.reload().unwrap();
     assert_eq!(value(&sandbox.live, "sample"), ("0.1".into(), "changed while running".into()));
     let written = layered(sandbox.folder.path(), "sample = 0.5").unwrap();
-    assert_eq!(with_changes(written).unwrap().1.sampling.rate, 0.1);
+    assert_eq!(with_changes(written, sandbox.folder.path()).unwrap().1.sampling.rate, 0.1);
     sandbox.live.change(&BTreeMap::from([("sample", None)])).unwrap();
     assert_eq!(sandbox.sampling.get().rate, 0.5);
     assert_eq!(value(&sandbox.live, "slow").0, "2s");
@@ -79,4 +79,12 @@ fn an_invalid_change_changes_nothing() {
     assert!(matches!(sandbox.live.change(&asked), Err(ChangeError::Faults(_))));
     assert_eq!((sandbox.sampling.get().rate, sandbox.limits.borrow().requests_max), (1.0, 10_000));
     assert!(kept_changes(sandbox.folder.path()).is_empty());
+}
+
+#[test]
+fn a_damaged_file_of_changes_stops_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join(FILE), "{\"sample\": ").unwrap();
+    let (_, config) = with_changes(layered(folder.path(), "sample = 0.5").unwrap(), folder.path()).unwrap();
+    assert_eq!(config.sampling.rate, 0.5);
 }

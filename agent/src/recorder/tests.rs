@@ -62,15 +62,8 @@ fn spool(folder: &Path, books: &Arc<Books>) -> Spool {
 }
 
 fn exchange(number: u64) -> Exchange {
+    let event_id = EventId::from_u128(0x0199_0000_0000_7abc_8123_4567_0000_0000 + u128::from(number));
     Exchange {
-        event_id: EventId::from_u128(0x0199_0000_0000_7abc_8123_4567_0000_0000 + u128::from(number)),
-        started_at_us: 1_700_000_000_000_000,
-        method: Method::GET,
-        path: format!("/users/{number}"),
-        query: None,
-        host: None,
-        protocol: "HTTP/1.1",
-        client: None,
         status: Some(200),
         duration_us: 1_000 + number,
         ttfb_us: Some(900),
@@ -80,13 +73,7 @@ fn exchange(number: u64) -> Exchange {
         overhead_us: Some(30),
         request_bytes: 1,
         response_bytes: 2,
-        error: None,
-        grpc_status: None,
-        request_id: None,
-        trace_id: None,
-        do_not_track: None,
-        global_privacy_control: None,
-        headers: Vec::new(),
+        ..Exchange::begun(event_id, 1_700_000_000_000_000, Method::GET, format!("/users/{number}"), "HTTP/1.1")
     }
 }
 

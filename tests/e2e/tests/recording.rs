@@ -221,30 +221,17 @@ fn duration_us(number: u64) -> u64 {
 }
 
 fn exchange(number: u64) -> Exchange {
+    let event_id = EventId::from_u128(0x0199_0000_0000_7abc_8123_4567_0000_0000 + u128::from(number));
     Exchange {
-        event_id: EventId::from_u128(0x0199_0000_0000_7abc_8123_4567_0000_0000 + u128::from(number)),
-        started_at_us: Timestamp::now().micros(),
-        method: [http::Method::GET, http::Method::POST][number as usize % 2].clone(),
-        path: format!("/users/{number}/orders"),
-        query: None,
-        host: None,
-        protocol: "HTTP/1.1",
-        client: None,
         status: Some(if number.is_multiple_of(500) { 503 } else { 200 }),
         duration_us: duration_us(number),
-        ttfb_us: None,
-        request_complete_us: None,
-        upstream_connected_us: None,
-        response_complete_us: None,
-        overhead_us: None,
-        request_bytes: 0,
         response_bytes: 10,
-        error: None,
-        grpc_status: None,
-        request_id: None,
-        trace_id: None,
-        do_not_track: None,
-        global_privacy_control: None,
-        headers: Vec::new(),
+        ..Exchange::begun(
+            event_id,
+            Timestamp::now().micros(),
+            [http::Method::GET, http::Method::POST][number as usize % 2].clone(),
+            format!("/users/{number}/orders"),
+            "HTTP/1.1",
+        )
     }
 }

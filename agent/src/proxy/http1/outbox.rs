@@ -38,23 +38,27 @@ impl Outbox {
         self.written = self.bytes.len();
     }
 
-    /// Writes until it is empty.
+    /// Writes until it is empty, or no more is taken. An error behind bytes that were taken shows at the next call: whoever
+    /// may send it all again must learn that some of it is gone.
     pub(in crate::proxy) fn poll_flush(
         &mut self,
         context: &mut Context<'_>,
         stream: &mut Stream,
     ) -> Poll<io::Result<usize>> {
+        self.flush_with(|bytes| stream.poll_write(context, bytes))
+    }
+
+    fn flush_with(&mut self, mut write: impl FnMut(&[u8]) -> Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         let mut moved = 0;
         while !self.is_empty() {
-            match stream.poll_write(context, &self.bytes[self.written..]) {
-                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Poll::Ready(Ok(length)) => {
+            match write(&self.bytes[self.written..]) {
+                Poll::Ready(Ok(length)) if length > 0 => {
                     self.written += length;
                     moved += length;
                 }
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending if moved > 0 => return Poll::Ready(Ok(moved)),
-                Poll::Pending => return Poll::Pending,
+                _ if moved > 0 => break,
+                Poll::Ready(Ok(_)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                failed_or_pending => return failed_or_pending,
             }
         }
         Poll::Ready(Ok(moved))
@@ -132,7 +136,8 @@ impl Outbox {
         Ok(taken)
     }
 
-    fn put_data(&mut self, delivery: Delivery, data: &[u8]) {
+    /// Puts data that was taken out of its framing behind what is waiting.
+    pub(in crate::proxy) fn put_data(&mut self, delivery: Delivery, data: &[u8]) {
         if delivery == Delivery::Chunked {
             put_chunk_size(&mut self.bytes, data.len() as u64);
         }
@@ -140,5 +145,33 @@ impl Outbox {
         if delivery == Delivery::Chunked {
             self.bytes.extend_from_slice(b"\r\n");
         }
+    }
+
+    /// Ends a body of such data. `put_trailers` writes their lines, if there are any.
+    pub(in crate::proxy) fn put_end(&mut self, delivery: Delivery, put_trailers: impl FnOnce(&mut Vec<u8>)) {
+        if delivery == Delivery::Chunked {
+            self.bytes.extend_from_slice(b"0\r\n");
+            put_trailers(&mut self.bytes);
+            self.bytes.extend_from_slice(b"\r\n");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A request of which a part was taken before the connection broke must not count as unsent: it would go out twice.
+    #[test]
+    fn what_was_taken_before_an_error_is_known() {
+        let mut outbox = Outbox::holding(b"POST / HTTP/1.1".to_vec());
+        let mut answers = vec![Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())), Poll::Ready(Ok(4))];
+        let flushed = outbox.flush_with(|_| answers.pop().expect("no third write"));
+        assert!(matches!(flushed, Poll::Ready(Ok(4))), "{flushed:?}");
+        let broken = outbox.flush_with(|rest| {
+            assert_eq!(rest, b" / HTTP/1.1");
+            Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()))
+        });
+        assert!(matches!(broken, Poll::Ready(Err(_))));
     }
 }

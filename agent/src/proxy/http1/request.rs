@@ -75,10 +75,14 @@ impl Request {
         }
     }
 
-    /// Whether sending it again cannot do more than sending it once did.
     pub(in crate::proxy) fn is_repeatable(&self) -> bool {
-        matches!(self.method, Method::GET | Method::HEAD | Method::OPTIONS)
+        is_repeatable(&self.method)
     }
+}
+
+/// Whether sending a request again cannot do more than sending it once did.
+pub(in crate::proxy) fn is_repeatable(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
 /// What the client knows the request by: its own id, or ours.
@@ -111,31 +115,16 @@ pub(in crate::proxy) fn exchange(
         Some(b"0") => Some(false),
         _ => None,
     };
+    let event_id = worker.event_ids.make(started_at_us);
     Box::new(Exchange {
-        event_id: worker.event_ids.make(started_at_us),
-        started_at_us,
-        method: head.method.clone(),
-        path: path.to_owned(),
         query: query.filter(|_| capture.query).map(str::to_owned),
-        host: None,
-        protocol: head.version.text(),
         client: Some(client(connection, head)),
-        status: None,
-        duration_us: 0,
-        ttfb_us: None,
-        request_complete_us: None,
-        upstream_connected_us: None,
-        response_complete_us: None,
-        overhead_us: None,
-        request_bytes: 0,
-        response_bytes: 0,
-        error: None,
-        grpc_status: None,
         request_id: request_head::callers_request_id(head.fields.only(Field::XRequestId)).map(str::to_owned),
         trace_id: request_head::trace_id(head.fields.only(Field::TraceParent)).map(str::to_owned),
         do_not_track: flag(Field::DoNotTrack),
         global_privacy_control: flag(Field::SecGpc),
         headers: captured(&capture.headers, head),
+        ..Exchange::begun(event_id, started_at_us, head.method.clone(), path.to_owned(), head.version.text())
     })
 }
 

@@ -17,13 +17,12 @@ use super::super::fault::Fault;
 use super::super::http1::client::Client;
 use super::super::http1::exchanges::Outcome;
 use super::super::http1::relay::Overhead;
-use super::super::http1::request::Request;
+use super::super::http1::request::{Request, is_repeatable};
 use super::super::open::OpenExchange;
 use super::bridge::{Bridge, End, Ends};
 use super::clock::{Clock, Running};
 use super::opened::{Opened, ServiceHead};
-use super::plain_client::PlainClient;
-use super::plain_service::{Framed, PlainService};
+use super::plain::{Framed, PlainClient, PlainService};
 use super::request::translate;
 use super::response;
 use super::sides::{Broken, ClientSide};
@@ -129,10 +128,6 @@ pub(in crate::proxy) async fn of_http1(connection: &Connection, client: &mut Cli
         Ok(at) => Outcome::Done { at, ends },
         Err(Failure { fault, answered, .. }) => Outcome::Failed { fault, answered },
     }
-}
-
-fn is_repeatable(method: &Method) -> bool {
-    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
 impl Frame<'_> {

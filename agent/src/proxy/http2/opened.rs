@@ -13,7 +13,7 @@ use super::super::http1::request::{exchange, put_request_id, refusal};
 use super::super::http1::request_head::{self, Told};
 use super::super::open::OpenExchange;
 use super::super::options::{Limits, UpstreamAddress};
-use super::plain_service::Framed;
+use super::plain::Framed;
 use super::request::{Lines, forward};
 use super::response::is_grpc;
 

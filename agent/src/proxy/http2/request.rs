@@ -8,7 +8,7 @@ use http::{Method, Request, Uri, Version as HttpVersion};
 
 use super::super::fault::Fault;
 use super::super::http1::request_head::{self, Told};
-use super::plain_service::Framed;
+use super::plain::Framed;
 use ridealong_http1::{Body, Field, Fields, RequestHead, RequestTarget, Version};
 
 /// Put in by the proxy: three of `X-Forwarded-*` and the request's id.

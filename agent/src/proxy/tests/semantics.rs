@@ -1,6 +1,7 @@
 //! What HTTP asks of an intermediary beyond passing messages on: interim responses, expectations, upgrades, half-closed
 //! clients, other kinds of sockets.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
@@ -155,16 +156,20 @@ async fn connect_where_it_is_allowed() {
     sandbox.end().await;
 }
 
-#[tokio::test]
-async fn a_half_closed_client_is_answered() {
-    let service = service(|mut wire, _| async move {
+/// A service that answers after a moment.
+async fn thoughtful() -> SocketAddr {
+    service(|mut wire, _| async move {
         wire.head().await;
         tokio::time::sleep(Duration::from_millis(100)).await;
         wire.send(OK).await;
         wire.head().await;
     })
-    .await;
-    let mut sandbox = Sandbox::start(service);
+    .await
+}
+
+#[tokio::test]
+async fn a_half_closed_client_is_answered() {
+    let mut sandbox = Sandbox::start(thoughtful().await);
     let mut client = sandbox.client().await;
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
     client.stream.shutdown().await.unwrap();
@@ -178,14 +183,7 @@ async fn a_half_closed_client_is_answered() {
 /// It looked the same while the service worked; its host says so when the response comes.
 #[tokio::test]
 async fn a_client_that_was_gone_when_the_response_came() {
-    let service = service(|mut wire, _| async move {
-        wire.head().await;
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        wire.send(OK).await;
-        wire.head().await;
-    })
-    .await;
-    let mut sandbox = Sandbox::start(service);
+    let mut sandbox = Sandbox::start(thoughtful().await);
     let mut client = sandbox.client().await;
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
     drop(client);

@@ -1,6 +1,5 @@
 //! The response's way: heads are read and written anew, the body goes to the client as fast as the client takes it.
 
-use std::io;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -73,7 +72,7 @@ impl Relay<'_> {
         let read = match ready!(self.upstream.poll_read(context, &mut scratch[..limit])) {
             Ok(0) => return Poll::Ready(self.upstream_ended()),
             Ok(length) => length,
-            Err(error) => return Poll::Ready(self.upstream_broke(&error)),
+            Err(_) => return Poll::Ready(self.upstream_broke()),
         };
         let now = Instant::now();
         if self.download == Download::Body {
@@ -225,26 +224,19 @@ impl Relay<'_> {
     }
 
     fn upstream_ended(&mut self) -> Result<Option<End>, Fault> {
-        match self.download {
-            Download::Head if self.from_upstream.is_empty() => Ok(Some(End::Stale)),
-            Download::Body if self.response.ends_with_connection() => {
-                if self.delivery == Delivery::Chunked {
-                    self.to_client.bytes.extend_from_slice(b"0\r\n\r\n");
-                }
-                self.upstream_keeps = false;
-                self.download = Download::Done;
-                self.response_complete(Instant::now());
-                Ok(None)
-            }
-            _ => Err(Fault::UpstreamReset),
+        if self.download != Download::Body || !self.response.ends_with_connection() {
+            return self.upstream_broke();
         }
+        self.to_client.put_end(self.delivery, |_| {});
+        self.upstream_keeps = false;
+        self.download = Download::Done;
+        self.response_complete(Instant::now());
+        Ok(None)
     }
 
-    fn upstream_broke(&mut self, _: &io::Error) -> Result<Option<End>, Fault> {
-        match self.download {
-            Download::Head if self.from_upstream.is_empty() => Ok(Some(End::Stale)),
-            _ => Err(Fault::UpstreamReset),
-        }
+    fn upstream_broke(&self) -> Result<Option<End>, Fault> {
+        let is_silent = self.download == Download::Head && self.from_upstream.is_empty();
+        if is_silent { Ok(Some(End::Stale)) } else { Err(Fault::UpstreamReset) }
     }
 }
 

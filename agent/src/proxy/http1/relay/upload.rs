@@ -28,23 +28,19 @@ impl Relay<'_> {
         if self.upload_broken || self.request.body.is_done() {
             return self.poll_ahead(context);
         }
-        if self.client.inbox.is_empty() { self.poll_body(context) } else { self.put_inbox() }
+        if self.client.inbox.is_empty() { self.poll_body(context) } else { Poll::Ready(self.put_inbox()) }
     }
 
     /// Body bytes that came with the head leave with it.
     fn put_early_body(&mut self) -> Result<(), Fault> {
         let is_waiting = !self.client.inbox.is_empty() && !self.request.body.is_done();
         if is_waiting && !self.has_sent_any {
-            self.put_inbox_part()?;
+            self.put_inbox()?;
         }
         Ok(())
     }
 
-    fn put_inbox(&mut self) -> Poll<Result<(), Fault>> {
-        Poll::Ready(self.put_inbox_part())
-    }
-
-    fn put_inbox_part(&mut self) -> Result<(), Fault> {
+    fn put_inbox(&mut self) -> Result<(), Fault> {
         let inbox = std::mem::take(&mut self.client.inbox);
         let taken = self.to_upstream.put(&mut self.request.body, Delivery::AsIs, &inbox);
         self.client.inbox = inbox;

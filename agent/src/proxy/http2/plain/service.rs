@@ -7,22 +7,20 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Response, StatusCode};
 
-use super::super::http1::outbox::Outbox;
-use super::super::http1::relay::keep_alive_timeout;
-use super::super::http1::response_head;
-use super::super::stream::Stream;
-use super::super::worker::Worker;
-use super::request::{append, insert_lines, put_trailers};
-use super::sides::{Broken, Part, ServiceSide};
-use ridealong_http1::put_chunk_size;
-use ridealong_http1::{Body, Field, Framing, Malformed, Piece, ResponseHead, ResponseLimits};
+use super::super::request::{append, put_trailers};
+use super::super::sides::{Broken, Part, ServiceSide};
+use super::{OUTBOX_BYTES_MAX, part_of};
+use crate::proxy::http1::outbox::Outbox;
+use crate::proxy::http1::relay::keep_alive_timeout;
+use crate::proxy::http1::response_head::{self, Delivery};
+use crate::proxy::stream::Stream;
+use crate::proxy::worker::Worker;
+use ridealong_http1::{Body, Field, Framing, Malformed, ResponseHead, ResponseLimits};
 
 /// Put in by the proxy: the request's id, the date, two times.
 const LINES_ADDED: usize = 4;
-/// Waiting to be written, before more of the body is taken.
-const OUTBOX_BYTES_MAX: usize = 16 * 1024;
 
-pub(super) struct PlainService {
+pub(in super::super) struct PlainService {
     worker: Rc<Worker>,
     stream: Stream,
     to_service: Outbox,
@@ -40,14 +38,26 @@ pub(super) struct PlainService {
 
 /// How the request's body is framed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Framed {
+pub(in super::super) enum Framed {
     None,
     Length,
     Chunked,
 }
 
+impl Framed {
+    fn delivery(self) -> Delivery {
+        if self == Framed::Chunked { Delivery::Chunked } else { Delivery::AsIs }
+    }
+}
+
 impl PlainService {
-    pub(super) fn new(worker: &Rc<Worker>, stream: Stream, head: Vec<u8>, upload: Framed, method: &Method) -> Self {
+    pub(in super::super) fn new(
+        worker: &Rc<Worker>,
+        stream: Stream,
+        head: Vec<u8>,
+        upload: Framed,
+        method: &Method,
+    ) -> Self {
         Self {
             worker: Rc::clone(worker),
             stream,
@@ -65,7 +75,7 @@ impl PlainService {
     }
 
     /// Keeps the connection for another request, if the whole exchange went over it.
-    pub(super) fn give_back(self) {
+    pub(in super::super) fn give_back(self) {
         let is_clean = self.keeps && self.upload_done && self.to_service.is_empty() && self.from_service.is_empty();
         if is_clean && self.body.is_done() {
             let limit = self.worker.limits.borrow().upstream_idle_timeout;
@@ -130,32 +140,10 @@ impl PlainService {
         Ok((response, self.body.is_done()))
     }
 
-    /// What there is of the body, up to the first piece of data, or its end.
     fn take_part(&mut self) -> Result<Option<Part>, Broken> {
-        let mut used = 0;
-        let mut data = Bytes::new();
-        while used < self.from_service.len() && !self.body.is_done() && data.is_empty() {
-            match self.body.next(&self.from_service[used..]).map_err(|Malformed| Broken::Invalid)? {
-                Piece::Data(length) => {
-                    data = Bytes::copy_from_slice(&self.from_service[used..used + length]);
-                    used += length;
-                }
-                Piece::Framing(length) => used += length,
-            }
-        }
+        let (part, used) = part_of(&mut self.body, &self.from_service).map_err(|Malformed| Broken::Invalid)?;
         self.from_service.drain(..used);
-        if !data.is_empty() {
-            return Ok(Some(Part::Data { bytes: data, last: matches!(self.body, Body::Length(0)) }));
-        }
-        Ok(self.body.is_done().then(|| self.end_of_body()))
-    }
-
-    fn end_of_body(&mut self) -> Part {
-        let mut trailers = HeaderMap::new();
-        if let Some(lines) = self.body.take_trailers() {
-            insert_lines(&mut trailers, &lines);
-        }
-        if trailers.is_empty() { Part::End } else { Part::Trailers(trailers) }
+        Ok(part)
     }
 }
 
@@ -168,25 +156,13 @@ impl ServiceSide for PlainService {
     }
 
     fn data(&mut self, bytes: Bytes, last: bool) -> Result<(), Broken> {
-        let out = &mut self.to_service.bytes;
-        if self.upload == Framed::Chunked {
-            put_chunk_size(out, bytes.len() as u64);
-        }
-        out.extend_from_slice(&bytes);
-        if self.upload == Framed::Chunked {
-            out.extend_from_slice(b"\r\n");
-        }
+        self.to_service.put_data(self.upload.delivery(), &bytes);
         if last { self.end(None) } else { Ok(()) }
     }
 
     fn end(&mut self, trailers: Option<HeaderMap>) -> Result<(), Broken> {
         self.upload_done = true;
-        if self.upload == Framed::Chunked {
-            let out = &mut self.to_service.bytes;
-            out.extend_from_slice(b"0\r\n");
-            put_trailers(trailers.as_ref(), out);
-            out.extend_from_slice(b"\r\n");
-        }
+        self.to_service.put_end(self.upload.delivery(), |out| put_trailers(trailers.as_ref(), out));
         Ok(())
     }
 

@@ -6,40 +6,37 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HeaderValue};
 use http::{HeaderMap, Method, Response, StatusCode};
 
-use super::super::connection::Connection;
-use super::super::fault::Fault;
-use super::super::http1::client::Client;
-use super::super::http1::outbox::Outbox;
-use super::super::http1::relay::Ends;
-use super::super::http1::request::{Request, put_request_id};
-use super::super::http1::response_head::{self, Delivery, Told};
-use super::super::worker::Worker;
-use super::clock::Clock;
-use super::request::{fields_of, insert_lines, put_trailers};
-use super::sides::{ClientSide, Part};
+use super::super::clock::Clock;
+use super::super::request::{fields_of, put_trailers};
+use super::super::sides::{ClientSide, Part};
+use super::{OUTBOX_BYTES_MAX, part_of};
 use crate::exchange::Exchange;
-use ridealong_http1::put_chunk_size;
-use ridealong_http1::{Body, Framing, Malformed, Piece, ResponseHead, Version};
+use crate::proxy::connection::Connection;
+use crate::proxy::fault::Fault;
+use crate::proxy::http1::client::Client;
+use crate::proxy::http1::outbox::Outbox;
+use crate::proxy::http1::relay::Ends;
+use crate::proxy::http1::request::{Request, put_request_id};
+use crate::proxy::http1::response_head::{self, Delivery, Told};
+use crate::proxy::worker::Worker;
+use ridealong_http1::{Body, Framing, Malformed, ResponseHead, Version};
 
-/// Waiting to be written, before more of the response is taken.
-const OUTBOX_BYTES_MAX: usize = 16 * 1024;
-
-pub(super) struct PlainClient<'a> {
+pub(in super::super) struct PlainClient<'a> {
     connection: &'a Connection,
     clock: &'a Clock,
     client: &'a mut Client,
-    pub(super) body: Body,
+    pub(in super::super) body: Body,
     version: Version,
     method: Method,
     keeps_alive: bool,
     awaits_continue: bool,
     to_client: Outbox,
     delivery: Delivery,
-    pub(super) ends: Ends,
+    pub(in super::super) ends: Ends,
 }
 
 impl<'a> PlainClient<'a> {
-    pub(super) fn new(
+    pub(in super::super) fn new(
         connection: &'a Connection,
         clock: &'a Clock,
         client: &'a mut Client,
@@ -61,40 +58,16 @@ impl<'a> PlainClient<'a> {
     }
 
     /// Gives the memory back, and what is left of the request's body.
-    pub(super) fn finish(self) -> (Body, Ends) {
+    pub(in super::super) fn finish(self) -> (Body, Ends) {
         self.connection.worker.give_buffer(self.to_client.bytes);
         (self.body, self.ends)
     }
 
-    /// What there is of the body, up to the first piece of data, or its end.
     fn take_part(&mut self) -> Result<Option<Part>, Fault> {
-        let mut used = 0;
-        let mut data = Bytes::new();
-        let inbox = &self.client.inbox;
-        while used < inbox.len() && !self.body.is_done() && data.is_empty() {
-            match self.body.next(&inbox[used..]).map_err(|Malformed| Fault::RequestBody)? {
-                Piece::Data(length) => {
-                    data = Bytes::copy_from_slice(&inbox[used..used + length]);
-                    used += length;
-                }
-                Piece::Framing(length) => used += length,
-            }
-        }
-        if used > 0 {
-            self.client.consume(used);
-        }
-        if !data.is_empty() {
-            return Ok(Some(Part::Data { bytes: data, last: matches!(self.body, Body::Length(0)) }));
-        }
-        Ok(self.body.is_done().then(|| self.end_of_body()))
-    }
-
-    fn end_of_body(&mut self) -> Part {
-        let mut trailers = HeaderMap::new();
-        if let Some(lines) = self.body.take_trailers() {
-            insert_lines(&mut trailers, &lines);
-        }
-        if trailers.is_empty() { Part::End } else { Part::Trailers(trailers) }
+        let part = part_of(&mut self.body, &self.client.inbox);
+        let (part, used) = part.map_err(|Malformed| Fault::RequestBody)?;
+        self.client.consume(used);
+        Ok(part)
     }
 
     /// The client waits to be asked for its body. The service is ready, whether it would say so or not.
@@ -208,24 +181,12 @@ impl ClientSide for PlainClient<'_> {
     }
 
     fn data(&mut self, bytes: Bytes, last: bool) -> Result<(), Fault> {
-        let out = &mut self.to_client.bytes;
-        if self.delivery == Delivery::Chunked {
-            put_chunk_size(out, bytes.len() as u64);
-        }
-        out.extend_from_slice(&bytes);
-        if self.delivery == Delivery::Chunked {
-            out.extend_from_slice(b"\r\n");
-        }
+        self.to_client.put_data(self.delivery, &bytes);
         if last { self.end(None) } else { Ok(()) }
     }
 
     fn end(&mut self, trailers: Option<HeaderMap>) -> Result<(), Fault> {
-        if self.delivery == Delivery::Chunked {
-            let out = &mut self.to_client.bytes;
-            out.extend_from_slice(b"0\r\n");
-            put_trailers(trailers.as_ref(), out);
-            out.extend_from_slice(b"\r\n");
-        }
+        self.to_client.put_end(self.delivery, |out| put_trailers(trailers.as_ref(), out));
         Ok(())
     }
 
