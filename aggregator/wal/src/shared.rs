@@ -120,6 +120,13 @@ impl Shared {
         self.segments.read().iter().map(|segment| segment.bytes).sum()
     }
 
+    /// Of the segments that hold something after `position`.
+    pub fn bytes_after(&self, position: Position) -> u64 {
+        let segments = self.segments.read();
+        let from = segments.partition_point(|segment| segment.first <= position.next()).saturating_sub(1);
+        segments[from..].iter().map(|segment| segment.bytes).sum()
+    }
+
     /// A segment without records is the one to write now; it may take the place of another such.
     pub fn rolled(&self, segment: Segment) {
         let mut segments = self.segments.write();

@@ -116,6 +116,11 @@ impl Wal {
         self.shared().bytes()
     }
 
+    /// Bytes of the segments that a reader who stands at `position` has not read to their end.
+    pub fn bytes_after(&self, position: Position) -> u64 {
+        self.shared().bytes_after(position)
+    }
+
     pub fn options(&self) -> &WalOptions {
         &self.shared().options
     }
