@@ -256,7 +256,7 @@ impl<'a> Record<'a> {
         } else if self.rows == 0 || self.rows > ROWS_MAX || !skipped_fit || !shape_fits {
             Err("impossible rows")
         } else if self.quarantined > self.rows_not_stored() {
-            Err("impossible rows")
+            Err("impossible quarantined rows")
         } else if self.payload.len() > PAYLOAD_BYTES_MAX {
             Err("impossible payload length")
         } else if !numbers_fit {
