@@ -85,14 +85,24 @@ impl Flusher {
 
     /// One flush for each table that is due; whether there was any.
     async fn flush_due(&mut self) -> Result<bool, FlushFailure> {
-        let due: Vec<TableKey> =
+        let mut due: Vec<TableKey> =
             self.shared.tables.fills().into_iter().filter(|fill| self.is_due(fill)).map(|fill| fill.key).collect();
+        if due.is_empty() && self.log_is_long() {
+            due.extend(self.shared.tables.furthest_behind());
+        }
         let any = !due.is_empty();
         for key in due {
             self.flush(&key).await?;
             self.release().await?;
         }
         Ok(any)
+    }
+
+    /// A table with few rows would keep the whole log until they are old; at half its limit they go.
+    fn log_is_long(&self) -> bool {
+        let wal = &self.shared.wal;
+        let committed = self.shared.tables.committed(*self.shared.readable.borrow());
+        wal.bytes_after(committed) > wal.options().log_bytes_max / 2
     }
 
     fn is_due(&self, fill: &Fill) -> bool {
