@@ -183,7 +183,9 @@ impl Header {
         if header[4] != VERSION {
             return Err(ChunkError::Version(header[4]));
         }
-        let table = Table::from_number(header[5]).ok_or(ChunkError::Table(header[5]))?;
+        let table = Table::from_number(header[5])
+            .filter(|table| table.comes_from_agents())
+            .ok_or(ChunkError::Table(header[5]))?;
         let read = Self {
             producer: ProducerId::from_bytes(array(header, 8)),
             table,

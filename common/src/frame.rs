@@ -137,7 +137,9 @@ impl WireChunk {
 
     fn into_chunk(self, producer: ProducerId) -> Result<Chunk, ChunkError> {
         let Self { first, count, crc, block, .. } = self;
-        let table = Table::from_number(self.table).ok_or(ChunkError::Table(self.table))?;
+        let table = Table::from_number(self.table)
+            .filter(|table| table.comes_from_agents())
+            .ok_or(ChunkError::Table(self.table))?;
         check_numbers(first, count)?;
         if block.len() > BLOCK_BYTES_MAX {
             return Err(ChunkError::Limit("a block's bytes"));

@@ -15,10 +15,13 @@ pub enum Table {
     HostMetrics = 3,
     /// One route × method × status of one interval a row; rows of the same key add up.
     RequestSummaries = 4,
+    /// One event that was not accepted a row, with why; made by the aggregator only.
+    Quarantine = 5,
 }
 
 impl Table {
-    pub const ALL: [Table; 4] = [Table::Requests, Table::Events, Table::HostMetrics, Table::RequestSummaries];
+    pub const ALL: [Table; 5] =
+        [Table::Requests, Table::Events, Table::HostMetrics, Table::RequestSummaries, Table::Quarantine];
 
     pub fn from_number(number: u8) -> Option<Table> {
         Self::ALL.into_iter().find(|table| *table as u8 == number)
@@ -34,7 +37,13 @@ impl Table {
             Table::Events => "events",
             Table::HostMetrics => "host_metrics",
             Table::RequestSummaries => "request_summaries",
+            Table::Quarantine => "quarantine",
         }
+    }
+
+    /// Whether an agent may send rows of it.
+    pub const fn comes_from_agents(self) -> bool {
+        !matches!(self, Table::Quarantine)
     }
 
     pub const fn columns(self) -> &'static [Column] {
@@ -43,6 +52,7 @@ impl Table {
             Table::Events => events::COLUMNS,
             Table::HostMetrics => host_metrics::COLUMNS,
             Table::RequestSummaries => request_summaries::COLUMNS,
+            Table::Quarantine => quarantine::COLUMNS,
         }
     }
 
@@ -195,12 +205,25 @@ columns! { request_summaries:
     17 RESPONSE_BYTES "response_bytes" Integer required;
 }
 
+columns! { quarantine:
+    1 EVENT_ID "event_id" Id required;
+    2 TIMESTAMP "timestamp" Time required;
+    3 RECEIVED_AT "received_at" Time required;
+    4 SOURCE_TABLE "source_table" Text required;
+    5 REASON "reason" Text required;
+    6 DETAIL "detail" Text required;
+    7 PAYLOAD "payload" Text optional;
+    8 SOURCE "source" Text optional;
+    9 EVENT_TYPE "event_type" Text optional;
+}
+
 // The aggregator writes the time of arrival beside any block: the column must be the same one in every table.
 const _: () = {
     assert!(requests::RECEIVED_AT == RECEIVED_AT);
     assert!(events::RECEIVED_AT == RECEIVED_AT);
     assert!(host_metrics::RECEIVED_AT == RECEIVED_AT);
     assert!(request_summaries::RECEIVED_AT == RECEIVED_AT);
+    assert!(quarantine::RECEIVED_AT == RECEIVED_AT);
 };
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ pub(crate) async fn commit(
             announced,
             rows: valid.chunk.count,
             event_ids: valid.event_ids,
+            quarantined_rows: Vec::new(),
             payload: valid.chunk.block,
         })
     });

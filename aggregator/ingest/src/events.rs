@@ -63,6 +63,7 @@ async fn stored(
             announced: 0,
             rows: rows.len() as u32,
             event_ids: Some(rows.iter().map(|event| event.event_id).collect()),
+            quarantined_rows: Vec::new(),
             payload: payload.into(),
         });
         async { wal.append(entry?).await.map_err(Refusal::from) }

@@ -33,6 +33,8 @@ pub struct TableBooks {
     pub table: Table,
     pub rows_stored: u64,
     pub rows_duplicate: u64,
+    /// Rows that came for this table and were set aside.
+    pub rows_quarantined: u64,
 }
 
 /// `announced` = `received` + `given_up` + `missing`.

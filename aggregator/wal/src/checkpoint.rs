@@ -5,7 +5,7 @@
 //! | bytes | what |
 //! |---|---|
 //! | 0..8 | `RLWALCKP` |
-//! | 8..12 | version, 1 |
+//! | 8..12 | version, 2; 1 is read too |
 //! | 12..16 | CRC32C of bytes 16.. |
 //! | 16..32 | UUID of the log |
 //! | 32..40 | position: everything up to it is accounted for |
@@ -30,7 +30,7 @@ use runs::Run;
 
 const FILE_NAME: &str = "checkpoint";
 const MAGIC: [u8; 8] = *b"RLWALCKP";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const HEADER_BYTES: usize = 44;
 
 /// What is on disk.
@@ -81,7 +81,8 @@ impl Checkpoint {
         let header = decode(&bytes)?;
         let body = &bytes[header.body..];
         let damaged = || OpenError::damaged(FILE_NAME, header.body as u64, "impossible field of the ledger");
-        let restoring = Ledger::restore(header.log, limits, header.position, body).ok_or_else(damaged)?;
+        let restoring =
+            Ledger::restore(header.log, limits, header.position, header.version, body).ok_or_else(damaged)?;
         let ledger = runs::read(disk, header.log, &header.runs, restoring)?;
         let checkpoint =
             Self { log: header.log, position: header.position, runs: header.runs, bytes: bytes.len() as u64 };
@@ -95,6 +96,7 @@ impl Checkpoint {
 }
 
 struct Header {
+    version: u32,
     log: LogId,
     position: Position,
     runs: Vec<Run>,
@@ -128,7 +130,7 @@ fn decode(bytes: &[u8]) -> Result<Header, OpenError> {
         return Err(damaged(0, "not a checkpoint"));
     }
     let version = u32::from_le_bytes([bytes[8], bytes[9], bytes[10], bytes[11]]);
-    if version != VERSION {
+    if !(1..=VERSION).contains(&version) {
         return Err(OpenError::UnknownVersion { file: FILE_NAME.to_owned(), version });
     }
     if bytes[12..16] != crc32c::crc32c(&bytes[16..]).to_le_bytes() {
@@ -139,7 +141,7 @@ fn decode(bytes: &[u8]) -> Result<Header, OpenError> {
         let log = LogId::from_bytes(fields.array()?);
         let position = Position(fields.u64()?);
         let runs = (0..fields.count(Run::BYTES)?).map(|_| Run::take(&mut fields)).collect::<Option<Vec<_>>>()?;
-        Some(Header { log, position, runs, body: bytes.len() - fields.left() })
+        Some(Header { version, log, position, runs, body: bytes.len() - fields.left() })
     };
     read().ok_or_else(|| damaged(16, "impossible field"))
 }

@@ -80,6 +80,9 @@ pub struct NewEntry {
     pub rows: u32,
     /// One id a row when the rows are deduplicated by id.
     pub event_ids: Option<Vec<EventId>>,
+    /// Indexes of rows that are not to be stored, because they are set aside in another entry; ascending. They are
+    /// counted as quarantined, unless their numbers are held already: then they are duplicates.
+    pub quarantined_rows: Vec<u32>,
     pub payload: Bytes,
 }
 
@@ -94,11 +97,13 @@ pub struct Numbers {
 /// The answer to an append: everything in it is durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Appended {
-    /// None when every row was a duplicate.
+    /// None when no row was stored.
     pub position: Option<Position>,
     pub stored: u32,
     /// Indexes of the rows that were not stored again, ascending.
     pub duplicate_rows: Vec<u32>,
+    /// Rows that were set aside for the first time; with the two above, all rows of the entry.
+    pub quarantined: u32,
 }
 
 /// An entry as followers read it.
@@ -112,7 +117,7 @@ pub struct Entry {
     pub announced: u64,
     /// Rows in the payload, the skipped ones included.
     pub rows: u32,
-    /// Indexes of the rows that are duplicates and do not count, ascending.
+    /// Indexes of the rows that are duplicates or quarantined and do not count, ascending.
     pub skipped_rows: Vec<u32>,
     pub payload: Bytes,
 }

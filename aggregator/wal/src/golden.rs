@@ -1,4 +1,5 @@
-//! The formats as they were written once, for ever: version 1 of a segment, a checkpoint and a run of ids.
+//! The formats as they were written once, for ever: version 1 of a segment and a run of ids, versions 1 and 2 of a
+//! checkpoint.
 //!
 //! A new version gets new files beside these; `rewrite` is for the day on which it is made.
 
@@ -15,7 +16,9 @@ use crate::testing::{append, duplicate, entries, identified, numbered, open, ope
 use crate::{Numbers, Position, WalOptions, segment};
 
 const SEGMENT: &[u8] = include_bytes!("golden/segment-1.log");
-const CHECKPOINT: &[u8] = include_bytes!("golden/checkpoint-1");
+const QUARANTINED: &[u8] = include_bytes!("golden/segment-1-quarantined.log");
+const CHECKPOINT_1: &[u8] = include_bytes!("golden/checkpoint-1");
+const CHECKPOINT: &[u8] = include_bytes!("golden/checkpoint-2");
 const RUN: &[u8] = include_bytes!("golden/ids-1.run");
 
 const SEGMENT_NAME: &str = "00000000000000000001.log";
@@ -37,6 +40,7 @@ fn segment_now() -> Vec<u8> {
         rows: 2,
         numbers: Some(Numbers { producer: producer(1), first: 3, crc: 3 }),
         skipped: vec![].into(),
+        quarantined: 0,
         ids: None,
         payload: &numbered.payload,
     };
@@ -66,6 +70,31 @@ fn segment_now() -> Vec<u8> {
     bytes
 }
 
+/// A segment with a record of which rows were set aside.
+fn quarantined_now() -> Vec<u8> {
+    let log = LogId::from_bytes(*b"log of the gold!");
+    let entry = numbered(3, 4);
+    let record = Record {
+        kind: Kind::Entry,
+        table: entry.table,
+        conflict: false,
+        tenant: &entry.tenant,
+        position: Position(1),
+        durable: Position(0),
+        received_at_us: entry.received_at_us,
+        announced: 9,
+        rows: 4,
+        numbers: entry.numbers,
+        skipped: vec![0, 2, 3].into(),
+        quarantined: 2,
+        ids: None,
+        payload: &entry.payload,
+    };
+    let mut bytes = segment::header(log, Position(1));
+    record.encode(Seed::of(log), &mut bytes);
+    bytes
+}
+
 fn files_now() -> BTreeMap<String, Vec<u8>> {
     let disk = MemoryDisk::default();
     disk.put(SEGMENT_NAME, segment_now());
@@ -81,12 +110,29 @@ fn today_writes_what_was_written_then() {
     assert_eq!(files[SEGMENT_NAME], SEGMENT);
     assert_eq!(files["checkpoint"], CHECKPOINT);
     assert_eq!(files[RUN_NAME], RUN);
+    assert_eq!(quarantined_now(), QUARANTINED);
 }
 
 #[test]
 fn today_reads_what_was_written_then() {
+    for checkpoint in [CHECKPOINT_1, CHECKPOINT] {
+        reads(checkpoint);
+    }
+}
+
+#[test]
+fn today_reads_which_rows_were_set_aside() {
     let disk = MemoryDisk::default();
-    for (name, bytes) in [(SEGMENT_NAME, SEGMENT), ("checkpoint", CHECKPOINT), (RUN_NAME, RUN)] {
+    disk.put(SEGMENT_NAME, QUARANTINED.to_vec());
+    let (wal, _) = open(&disk);
+    let tables = wal.books().tables;
+    assert_eq!((tables[0].rows_stored, tables[0].rows_duplicate, tables[0].rows_quarantined), (1, 1, 2));
+    assert_eq!(entries(&wal)[0].skipped_rows, [0, 2, 3]);
+}
+
+fn reads(checkpoint: &[u8]) {
+    let disk = MemoryDisk::default();
+    for (name, bytes) in [(SEGMENT_NAME, SEGMENT), ("checkpoint", checkpoint), (RUN_NAME, RUN)] {
         disk.put(name, bytes.to_vec());
     }
     let (wal, report) = open(&disk);
@@ -106,7 +152,8 @@ fn today_reads_what_was_written_then() {
 fn rewrite() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/golden");
     let files = files_now();
-    for (name, golden) in [(SEGMENT_NAME, "segment-1.log"), ("checkpoint", "checkpoint-1"), (RUN_NAME, "ids-1.run")] {
+    for (name, golden) in [(SEGMENT_NAME, "segment-1.log"), ("checkpoint", "checkpoint-2"), (RUN_NAME, "ids-1.run")] {
         std::fs::write(folder.join(golden), files.get(name).unwrap()).unwrap();
     }
+    std::fs::write(folder.join("segment-1-quarantined.log"), quarantined_now()).unwrap();
 }

@@ -65,7 +65,7 @@ impl Ledger {
         self.position = record.position;
         self.conflicts += u64::from(record.conflict);
         let tenant = self.tenants.intern(record.tenant);
-        self.tenants.count(tenant, record.table, record.rows, record.duplicate_rows());
+        self.tenants.count(tenant, record);
         if let Some(numbers) = &record.numbers {
             let held = Held::new(numbers, record.rows);
             self.producers.apply(
@@ -76,7 +76,7 @@ impl Ledger {
                 record.position,
             );
         }
-        let salt = self.tenants.salt(tenant);
+        let salt = self.tenants.salt(tenant, record.table);
         for id in record.ids.as_deref().unwrap_or_default() {
             self.ids.insert(id.as_u128() ^ salt, record.received_at_us);
         }

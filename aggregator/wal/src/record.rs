@@ -5,20 +5,21 @@
 //! | 0..4 | `D7 52 4C 1A`: a record begins here (lets recovery find records behind damage) |
 //! | 4..8 | length of the whole record, these eight bytes included |
 //! | 8..12 | CRC32C over the log's UUID, bytes 4..8 and bytes 12..length: a record of another log is not valid here |
-//! | 12 | kind: 1 entry, 2 duplicate (an entry none of whose rows was new) |
+//! | 12 | kind: 1 entry, 2 duplicate (an entry of which no row was stored) |
 //! | 13 | table number |
-//! | 14 | flags: 1 numbers follow, 2 event ids follow, 4 the same numbers came before with another CRC |
+//! | 14 | flags: 1 numbers follow, 2 event ids follow, 4 the same numbers came before with another CRC, 8 a count of quarantined rows follows |
 //! | 15 | length of the tenant, 1 to 64 |
 //! | 16..24 | position |
 //! | 24..32 | the position that was durable when this was written, always smaller |
 //! | 32..40 | received at, µs since 1970, signed |
 //! | 40..48 | announced: numbers that the producer had handed out |
 //! | 48..52 | rows, 1 to 262,144 |
-//! | 52..56 | skipped rows: how many are listed; in a duplicate 0, since it means all |
+//! | 52..56 | skipped rows (duplicate or quarantined): how many are listed; in a duplicate 0, since it means all |
 //! | 56..60 | event ids: how many follow; rows − skipped rows when flag 2 is set, in a duplicate 0 |
 //! | 60..64 | length of the payload, at most 32 MiB; in a duplicate 0 |
 //! | then | the tenant, UTF-8 |
 //! | then | with flag 1: producer (16), first number (8), CRC of the content (4) |
+//! | then | with flag 8: how many of the rows that are not stored are quarantined (4), at least 1; the rest are duplicates |
 //! | then | skipped rows, 4 bytes each, ascending |
 //! | then | ids of the rows that are not skipped, 16 bytes each |
 //! | then | the payload, untouched |
@@ -41,11 +42,12 @@ pub(crate) const PREFIX_BYTES: usize = 8;
 const FIXED_BYTES: usize = 64;
 const NUMBERS_BYTES: usize = 28;
 const RECORD_BYTES_MAX: usize =
-    FIXED_BYTES + TENANT_BYTES_MAX + NUMBERS_BYTES + ROWS_MAX as usize * (4 + 16) + PAYLOAD_BYTES_MAX;
+    FIXED_BYTES + TENANT_BYTES_MAX + NUMBERS_BYTES + 4 + ROWS_MAX as usize * (4 + 16) + PAYLOAD_BYTES_MAX;
 
 const FLAG_NUMBERS: u8 = 1;
 const FLAG_IDS: u8 = 2;
 const FLAG_CONFLICT: u8 = 4;
+const FLAG_QUARANTINED: u8 = 8;
 
 const _: () = assert!(RECORD_BYTES_MAX < u32::MAX as usize);
 
@@ -69,6 +71,8 @@ pub(crate) struct Record<'a> {
     pub rows: u32,
     pub numbers: Option<Numbers>,
     pub skipped: Cow<'a, [u32]>,
+    /// Of the rows that are not stored, how many were set aside; the others are duplicates.
+    pub quarantined: u32,
     /// The ids of the rows that are not skipped, when rows of this entry are deduplicated by id.
     pub ids: Option<Cow<'a, [EventId]>>,
     pub payload: &'a [u8],
@@ -111,6 +115,10 @@ pub(crate) fn length(prefix: &[u8]) -> Result<usize, NotARecord> {
 impl<'a> Record<'a> {
     /// Rows of this record that were not stored again.
     pub fn duplicate_rows(&self) -> u32 {
+        self.rows_not_stored() - self.quarantined
+    }
+
+    fn rows_not_stored(&self) -> u32 {
         match self.kind {
             Kind::Entry => self.skipped.len() as u32,
             Kind::Duplicate => self.rows,
@@ -137,6 +145,9 @@ impl<'a> Record<'a> {
             out.put(&numbers.producer.to_bytes());
             out.put_u64(numbers.first);
             out.put_u32(numbers.crc);
+        }
+        if self.quarantined > 0 {
+            out.put_u32(self.quarantined);
         }
         for row in self.skipped.iter() {
             out.put_u32(*row);
@@ -189,6 +200,10 @@ impl<'a> Record<'a> {
                 crc: fields.u32()?,
             }),
         };
+        let quarantined = match flags & FLAG_QUARANTINED {
+            0 => 0,
+            _ => fields.u32().filter(|quarantined| *quarantined > 0)?,
+        };
         let skipped = fields
             .take(skipped.checked_mul(4)?)?
             .chunks_exact(4)
@@ -210,6 +225,7 @@ impl<'a> Record<'a> {
             rows,
             numbers,
             skipped: skipped.collect(),
+            quarantined,
             ids: has_ids.then(|| id_chunks.iter().map(|id| EventId::from_u128(u128::from_be_bytes(*id))).collect()),
             payload: fields.take(payload)?,
         };
@@ -221,6 +237,7 @@ impl<'a> Record<'a> {
         flag(self.numbers.is_some(), FLAG_NUMBERS)
             | flag(self.ids.is_some(), FLAG_IDS)
             | flag(self.conflict, FLAG_CONFLICT)
+            | flag(self.quarantined > 0, FLAG_QUARANTINED)
     }
 
     /// What holds of every record, written or read.
@@ -238,6 +255,8 @@ impl<'a> Record<'a> {
             Err("impossible tenant")
         } else if self.rows == 0 || self.rows > ROWS_MAX || !skipped_fit || !shape_fits {
             Err("impossible rows")
+        } else if self.quarantined > self.rows_not_stored() {
+            Err("impossible quarantined rows")
         } else if self.payload.len() > PAYLOAD_BYTES_MAX {
             Err("impossible payload length")
         } else if !numbers_fit {

@@ -44,6 +44,7 @@ pub(crate) fn numbered(first: u64, rows: u32) -> NewEntry {
         announced: first + u64::from(rows),
         rows,
         event_ids: None,
+        quarantined_rows: Vec::new(),
         payload: Bytes::from(format!("rows {first} and {rows} more")),
     }
 }
@@ -56,6 +57,7 @@ pub(crate) fn identified(ids: &[u128]) -> NewEntry {
         announced: 0,
         rows: ids.len() as u32,
         event_ids: Some(ids.iter().map(|id| EventId::from_u128(*id)).collect()),
+        quarantined_rows: Vec::new(),
         payload: Bytes::from(format!("ids {ids:?}")),
         ..numbered(0, 1)
     }
@@ -70,11 +72,11 @@ pub(crate) fn wait(answer: oneshot::Receiver<Answer>) -> Answer {
 }
 
 pub(crate) fn stored(position: u64, rows: u32) -> Appended {
-    Appended { position: Some(Position(position)), stored: rows, duplicate_rows: Vec::new() }
+    Appended { position: Some(Position(position)), stored: rows, duplicate_rows: Vec::new(), quarantined: 0 }
 }
 
 pub(crate) fn duplicate(rows: u32) -> Appended {
-    Appended { position: None, stored: 0, duplicate_rows: (0..rows).collect() }
+    Appended { position: None, stored: 0, duplicate_rows: (0..rows).collect(), quarantined: 0 }
 }
 
 /// Everything that is still in the log.

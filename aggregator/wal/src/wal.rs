@@ -161,6 +161,10 @@ fn check(entry: &NewEntry) -> Result<(), &'static str> {
         Err("no rows or too many")
     } else if ids.is_some_and(|ids| ids != entry.rows as usize) {
         Err("not one event id a row")
+    } else if !entry.quarantined_rows.is_sorted_by(|a, b| a < b)
+        || entry.quarantined_rows.last().is_some_and(|row| *row >= entry.rows)
+    {
+        Err("the quarantined rows are not rows in ascending order")
     } else if entry.payload.len() > PAYLOAD_BYTES_MAX {
         Err("the payload is too large")
     } else if entry.numbers.is_some_and(|numbers| numbers.first.checked_add(u64::from(entry.rows)).is_none()) {

@@ -210,20 +210,23 @@ fn record<'a>(job: &'a Job, position: Position, durable: Position, decision: &'a
         announced: entry.announced,
         rows: entry.rows,
         numbers: entry.numbers,
-        skipped: decision.skipped.as_slice().into(),
+        skipped: match decision.kind {
+            Kind::Entry => decision.skipped().into(),
+            Kind::Duplicate => Vec::new().into(),
+        },
+        quarantined: decision.quarantined.len() as u32,
         ids: decision.ids.as_deref().map(Into::into),
         payload: if decision.kind == Kind::Entry { &entry.payload } else { &[] },
     }
 }
 
 fn appended(position: Position, decision: Decision, rows: u32) -> Appended {
-    match decision.kind {
-        Kind::Entry => Appended {
-            position: Some(position),
-            stored: rows - decision.skipped.len() as u32,
-            duplicate_rows: decision.skipped,
-        },
-        Kind::Duplicate => Appended { position: None, stored: 0, duplicate_rows: (0..rows).collect() },
+    let quarantined = decision.quarantined.len() as u32;
+    Appended {
+        position: (decision.kind == Kind::Entry).then_some(position),
+        stored: rows - quarantined - decision.duplicates.len() as u32,
+        duplicate_rows: decision.duplicates,
+        quarantined,
     }
 }
 

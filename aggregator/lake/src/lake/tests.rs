@@ -37,6 +37,7 @@ impl Sandbox {
             announced: 0,
             rows: count as u32,
             event_ids: None,
+            quarantined_rows: Vec::new(),
             payload: RequestRow::block(&rows, &Default::default()).encode().expect("encodes").into(),
         };
         self.runtime.block_on(wal.append(entry)).expect("appended");

@@ -40,6 +40,7 @@ impl Sandbox {
             announced: 0,
             rows,
             event_ids: None,
+            quarantined_rows: Vec::new(),
             payload: payload.into(),
         };
         self.runtime.block_on(self.wal.append(entry)).expect("appended");

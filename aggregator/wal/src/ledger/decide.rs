@@ -24,8 +24,10 @@ pub(crate) struct Provisional {
 pub(crate) struct Decision {
     pub kind: Kind,
     pub conflict: bool,
-    /// The rows that are not stored when the others are; empty when none is.
-    pub skipped: Vec<u32>,
+    /// The rows that are held already, ascending.
+    pub duplicates: Vec<u32>,
+    /// The new rows that are set aside, ascending.
+    pub quarantined: Vec<u32>,
     /// The ids of the rows that are stored, when the entry has ids.
     pub ids: Option<Vec<EventId>>,
 }
@@ -54,29 +56,37 @@ impl Ledger {
             granted.push(held);
             new_numbers = Some((held, left));
         }
-        if new_numbers.as_ref().is_none_or(|(held, left)| *left == [held.range()]) && entry.event_ids.is_none() {
-            return Ok(Decision { kind: Kind::Entry, conflict: false, skipped: Vec::new(), ids: None });
+        let all_new = new_numbers.as_ref().is_none_or(|(held, left)| *left == [held.range()]);
+        if all_new && entry.event_ids.is_none() && entry.quarantined_rows.is_empty() {
+            return Ok(Decision::plain());
         }
-        let salt = self.tenants.salt(tenant);
-        let mut skipped = Vec::new();
+        let salt = self.tenants.salt(tenant, entry.table);
+        let mut decision = Decision::plain();
         let mut ids = entry.event_ids.as_ref().map(|ids| Vec::with_capacity(ids.len()));
         let mut parts = NewRows::new(new_numbers.as_ref());
+        let mut quarantined = entry.quarantined_rows.iter().copied().peekable();
         for row in 0..entry.rows {
+            let is_quarantined = quarantined.next_if_eq(&row).is_some();
             let id = entry.event_ids.as_ref().map(|ids| ids[row as usize]);
             let seen = |id: EventId| {
                 let key = id.as_u128() ^ salt;
                 self.ids.contains(key) || !provisional.ids.insert(key)
             };
-            if !parts.is_new(row) || id.is_some_and(seen) {
-                skipped.push(row);
+            if !parts.is_new(row) {
+                decision.duplicates.push(row);
+            } else if is_quarantined {
+                decision.quarantined.push(row);
+            } else if id.is_some_and(seen) {
+                decision.duplicates.push(row);
             } else if let (Some(ids), Some(id)) = (&mut ids, id) {
                 ids.push(id);
             }
         }
-        if skipped.len() == entry.rows as usize {
-            return Ok(Decision::duplicate(entry, false));
+        if decision.duplicates.len() + decision.quarantined.len() == entry.rows as usize {
+            decision.kind = Kind::Duplicate;
         }
-        Ok(Decision { kind: Kind::Entry, conflict: false, skipped, ids })
+        decision.ids = ids;
+        Ok(decision)
     }
 
     fn is_conflict(&self, key: &ProducerKey, granted: &[Held], held: &Held) -> bool {
@@ -93,9 +103,20 @@ impl Ledger {
 }
 
 impl Decision {
+    fn plain() -> Self {
+        Self { kind: Kind::Entry, conflict: false, duplicates: Vec::new(), quarantined: Vec::new(), ids: None }
+    }
+
     fn duplicate(entry: &NewEntry, conflict: bool) -> Self {
         let ids = entry.event_ids.as_ref().map(|_| Vec::new());
-        Self { kind: Kind::Duplicate, conflict, skipped: Vec::new(), ids }
+        Self { kind: Kind::Duplicate, conflict, duplicates: (0..entry.rows).collect(), quarantined: Vec::new(), ids }
+    }
+
+    /// The rows that are not stored, ascending.
+    pub fn skipped(&self) -> Vec<u32> {
+        let mut skipped = [self.duplicates.as_slice(), &self.quarantined].concat();
+        skipped.sort_unstable();
+        skipped
     }
 }
 

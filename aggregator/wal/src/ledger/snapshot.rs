@@ -4,7 +4,7 @@
 //! |---|---|
 //! | conflicts | 8 |
 //! | producers forgotten, their announced and received totals | 8, 16, 16 |
-//! | tenants | 4, then each: length of the name 1, name; tables 1, then each: number 1, rows stored 8, rows duplicate 8 |
+//! | tenants | 4, then each: length of the name 1, name; tables 1, then each: number 1, rows stored 8, duplicate 8, quarantined 8 (not in version 1) |
 //! | producers | 4, then each: see below |
 //! | ids: number of the first and of the next, forgotten early | 8, 8, 8 |
 //! | slices of ids | 4, then each: number of its first id 8, oldest µs 8, newest µs 8 |
@@ -54,7 +54,7 @@ impl Ledger {
     }
 
     /// The ledger as of `position`, without its ids; None when the body is not one that was ever written.
-    pub fn restore(log: LogId, limits: Limits, position: Position, body: &[u8]) -> Option<Restoring> {
+    pub fn restore(log: LogId, limits: Limits, position: Position, version: u32, body: &[u8]) -> Option<Restoring> {
         let mut fields = Fields::new(body);
         let mut ledger = Ledger::new(log, limits);
         ledger.position = position;
@@ -66,7 +66,7 @@ impl Ledger {
         });
         let tenants = fields.count(2)?;
         for _ in 0..tenants {
-            read_tenant(&mut fields, &mut ledger.tenants)?;
+            read_tenant(&mut fields, version, &mut ledger.tenants)?;
         }
         for _ in 0..fields.count(PRODUCER_BYTES)? {
             let (key, producer) = read_producer(&mut fields)?;
@@ -97,6 +97,7 @@ impl Ledger {
                 out.put_u8(table as u8);
                 out.put_u64(counts.stored);
                 out.put_u64(counts.duplicate);
+                out.put_u64(counts.quarantined);
             }
         }
         out.put_count(self.producers.iter().len());
@@ -141,12 +142,14 @@ impl Restoring {
     }
 }
 
-fn read_tenant(fields: &mut Fields<'_>, tenants: &mut Tenants) -> Option<()> {
+fn read_tenant(fields: &mut Fields<'_>, version: u32, tenants: &mut Tenants) -> Option<()> {
     let bytes = usize::from(fields.u8()?);
     let tenant = tenants.intern(str::from_utf8(fields.take(bytes)?).ok()?);
     for _ in 0..fields.u8()? {
         let table = Table::from_number(fields.u8()?)?;
-        tenants.restore_count(tenant, table, Counts { stored: fields.u64()?, duplicate: fields.u64()? });
+        let [stored, duplicate] = [fields.u64()?, fields.u64()?];
+        let quarantined = if version < 2 { 0 } else { fields.u64()? };
+        tenants.restore_count(tenant, table, Counts { stored, duplicate, quarantined });
     }
     Some(())
 }

@@ -7,6 +7,7 @@ use ridealong_common::table::Table;
 
 use crate::books::TableBooks;
 use crate::entry::LogId;
+use crate::record::Record;
 
 /// Far more than an aggregator serves: bounds what forged names could occupy.
 pub(crate) const TENANTS_MAX: usize = 10_000;
@@ -27,6 +28,7 @@ pub(super) struct Tenant {
 pub(super) struct Counts {
     pub stored: u64,
     pub duplicate: u64,
+    pub quarantined: u64,
 }
 
 impl Tenants {
@@ -55,14 +57,22 @@ impl Tenants {
         &self.list[tenant as usize].name
     }
 
-    pub fn salt(&self, tenant: u32) -> u128 {
-        self.list[tenant as usize].salt
+    /// What the event ids of a table are mixed with. An event that was set aside may be sent again, mended, under its
+    /// id, so equal ids of two tables are two ids.
+    pub fn salt(&self, tenant: u32, table: Table) -> u128 {
+        let apart = match table {
+            Table::Events => 0,
+            other => u128::from(other as u8) << 120,
+        };
+        self.list[tenant as usize].salt ^ apart
     }
 
-    pub fn count(&mut self, tenant: u32, table: Table, rows: u32, duplicate: u32) {
-        let counts = &mut self.list[tenant as usize].counts[index(table)];
-        counts.stored += u64::from(rows - duplicate);
+    pub fn count(&mut self, tenant: u32, record: &Record<'_>) {
+        let counts = &mut self.list[tenant as usize].counts[index(record.table)];
+        let (duplicate, quarantined) = (record.duplicate_rows(), record.quarantined);
+        counts.stored += u64::from(record.rows - duplicate - quarantined);
         counts.duplicate += u64::from(duplicate);
+        counts.quarantined += u64::from(quarantined);
     }
 
     pub fn list(&self) -> &[Tenant] {
@@ -92,6 +102,7 @@ impl Tenant {
             table,
             rows_stored: counts.stored,
             rows_duplicate: counts.duplicate,
+            rows_quarantined: counts.quarantined,
         })
     }
 }

@@ -1,10 +1,11 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use ridealong_common::ids::EventId;
+use ridealong_common::table::Table;
 
 use super::*;
 use crate::disk::memory::MemoryDisk;
-use crate::testing::{append, duplicate, identified, numbered, open, open_with, options, producer, stored};
+use crate::testing::{append, duplicate, entries, identified, numbered, open, open_with, options, producer, stored};
 use crate::{Appended, NewEntry, Numbers};
 
 #[test]
@@ -14,7 +15,7 @@ fn a_range_that_is_held_is_a_duplicate_whole_or_in_part() {
     assert_eq!(append(&wal, numbered(0, 4)), Ok(duplicate(4)));
     assert_eq!(append(&wal, numbered(1, 2)), Ok(duplicate(2)));
     assert_eq!(append(&wal, numbered(10, 2)), Ok(stored(4, 2)));
-    let partly = Appended { position: Some(Position(5)), stored: 6, duplicate_rows: vec![0, 7] };
+    let partly = Appended { position: Some(Position(5)), stored: 6, duplicate_rows: vec![0, 7], quarantined: 0 };
     assert_eq!(append(&wal, numbered(3, 8)), Ok(partly));
     let books = wal.books();
     assert_eq!((books.tables[0].rows_stored, books.tables[0].rows_duplicate), (12, 8));
@@ -46,9 +47,9 @@ fn missing_numbers_are_named() {
 #[test]
 fn an_id_is_stored_once_for_each_tenant() {
     let (wal, _) = open(&MemoryDisk::default());
-    let twice_in_one = Appended { position: Some(Position(1)), stored: 2, duplicate_rows: vec![2] };
+    let twice_in_one = Appended { position: Some(Position(1)), stored: 2, duplicate_rows: vec![2], quarantined: 0 };
     assert_eq!(append(&wal, identified(&[1, 2, 1])), Ok(twice_in_one));
-    let one_new = Appended { position: Some(Position(2)), stored: 1, duplicate_rows: vec![0] };
+    let one_new = Appended { position: Some(Position(2)), stored: 1, duplicate_rows: vec![0], quarantined: 0 };
     assert_eq!(append(&wal, identified(&[2, 3])), Ok(one_new));
     assert_eq!(append(&wal, NewEntry { tenant: "other".into(), ..identified(&[1, 2]) }), Ok(stored(3, 2)));
     assert_eq!(append(&wal, identified(&[3, 1])), Ok(duplicate(2)));
@@ -64,7 +65,7 @@ fn numbers_and_ids_count_together() {
     };
     assert_eq!(append(&wal, both(0, &[1, 2])), Ok(stored(1, 2)));
     // Row 0 has a held number, row 1 a seen id; the id of row 0 must not be remembered from here.
-    let last_only = Appended { position: Some(Position(2)), stored: 1, duplicate_rows: vec![0, 1] };
+    let last_only = Appended { position: Some(Position(2)), stored: 1, duplicate_rows: vec![0, 1], quarantined: 0 };
     assert_eq!(append(&wal, both(1, &[9, 1, 3])), Ok(last_only));
     assert_eq!(append(&wal, identified(&[9])), Ok(stored(3, 1)));
     // All ids were seen: the numbers are received all the same.
@@ -100,4 +101,28 @@ fn gaps_and_producers_are_bounded_and_counted() {
     wal.close();
     let replayed = open_with(tight(), &disk).unwrap().0.books();
     assert_eq!(replayed, books);
+}
+
+#[test]
+fn rows_set_aside_are_counted_once_and_may_come_again_mended() {
+    let disk = MemoryDisk::default();
+    let (wal, _) = open(&disk);
+    let entry = || NewEntry { quarantined_rows: vec![0, 2], ..numbered(0, 3) };
+    let first = Appended { position: Some(Position(1)), stored: 1, duplicate_rows: vec![], quarantined: 2 };
+    assert_eq!(append(&wal, entry()), Ok(first));
+    assert_eq!(append(&wal, entry()), Ok(duplicate(3)));
+    let none = Appended { position: None, stored: 0, duplicate_rows: vec![0], quarantined: 1 };
+    assert_eq!(append(&wal, NewEntry { quarantined_rows: vec![0, 1], ..numbered(2, 2) }), Ok(none));
+    // The id of an event that was set aside is free for the event itself, and the other way round.
+    append(&wal, NewEntry { table: Table::Quarantine, ..identified(&[5]) }).unwrap();
+    assert_eq!(append(&wal, identified(&[5])), Ok(stored(5, 1)));
+    assert_eq!(append(&wal, NewEntry { table: Table::Quarantine, ..identified(&[5]) }), Ok(duplicate(1)));
+    assert_eq!(entries(&wal)[0].skipped_rows, [0, 2]);
+    let books = wal.books();
+    let requests = &books.tables[0];
+    assert_eq!((requests.rows_stored, requests.rows_duplicate, requests.rows_quarantined), (1, 4, 3));
+    assert_eq!((books.producers[0].announced, books.producers[0].received, books.producers[0].missing), (4, 4, 0));
+    wal.release(wal.durable()).unwrap();
+    wal.close();
+    assert_eq!(open(&disk).0.books().tables, books.tables);
 }

@@ -11,9 +11,9 @@ use crate::{Appended, Books, Entry, NewEntry, Position};
 pub(super) struct Model {
     pub records: u64,
     pub log: Vec<Entry>,
-    tables: BTreeMap<(String, Table), (u64, u64)>,
+    tables: BTreeMap<(String, Table), (u64, u64, u64)>,
     producers: BTreeMap<(String, ProducerId), Producer>,
-    ids: BTreeSet<(String, u128)>,
+    ids: BTreeSet<(String, Table, u128)>,
     conflicts: u64,
 }
 
@@ -45,15 +45,22 @@ impl Model {
                 producer.recent.drain(..producer.recent.len().saturating_sub(64));
             }
         }
+        let quarantined_rows: BTreeSet<u32> =
+            entry.quarantined_rows.iter().filter(|row| !duplicate_rows.contains(row)).copied().collect();
         for (row, id) in (0..).zip(entry.event_ids.iter().flatten()) {
-            if !duplicate_rows.contains(&row) && !self.ids.insert((tenant.clone(), id.as_u128())) {
+            if !duplicate_rows.contains(&row)
+                && !quarantined_rows.contains(&row)
+                && !self.ids.insert((tenant.clone(), entry.table, id.as_u128()))
+            {
                 duplicate_rows.insert(row);
             }
         }
-        let stored = entry.rows - duplicate_rows.len() as u32;
+        let quarantined = quarantined_rows.len() as u32;
+        let stored = entry.rows - duplicate_rows.len() as u32 - quarantined;
         let counts = self.tables.entry((tenant, entry.table)).or_default();
         counts.0 += u64::from(stored);
         counts.1 += duplicate_rows.len() as u64;
+        counts.2 += u64::from(quarantined);
         let duplicate_rows: Vec<u32> = duplicate_rows.into_iter().collect();
         let position = Position(self.records);
         if stored > 0 {
@@ -65,18 +72,24 @@ impl Model {
                 numbers: entry.numbers,
                 announced: entry.announced,
                 rows: entry.rows,
-                skipped_rows: duplicate_rows.clone(),
+                skipped_rows: duplicate_rows
+                    .iter()
+                    .chain(&quarantined_rows)
+                    .copied()
+                    .collect::<BTreeSet<_>>()
+                    .into_iter()
+                    .collect(),
                 payload: entry.payload.clone(),
             });
         }
-        Appended { position: (stored > 0).then_some(position), stored, duplicate_rows }
+        Appended { position: (stored > 0).then_some(position), stored, duplicate_rows, quarantined }
     }
 
     pub fn has_tables(&self, books: &Books) -> bool {
-        let tables = books
-            .tables
-            .iter()
-            .map(|each| ((each.tenant.to_string(), each.table), (each.rows_stored, each.rows_duplicate)));
+        let tables = books.tables.iter().map(|each| {
+            let counts = (each.rows_stored, each.rows_duplicate, each.rows_quarantined);
+            ((each.tenant.to_string(), each.table), counts)
+        });
         tables.collect::<BTreeMap<_, _>>() == self.tables
     }
 

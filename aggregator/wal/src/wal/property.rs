@@ -44,6 +44,8 @@ struct Spec {
     other_content: bool,
     announced: u64,
     payload_bytes: usize,
+    /// Bit by bit the first rows that are set aside.
+    quarantined: u8,
 }
 
 fn spec() -> impl Strategy<Value = Spec> {
@@ -57,19 +59,24 @@ fn spec() -> impl Strategy<Value = Spec> {
         ids,
         prop::bool::weighted(0.1),
         0_u64..80,
-        0_usize..400,
+        (0_usize..400, prop_oneof![3 => Just(0_u8), 1 => any::<u8>()]),
     )
-        .prop_map(|(tenant, events, producer, first, rows, ids, other_content, announced, payload_bytes)| Spec {
-            tenant,
-            events,
-            producer,
-            first,
-            rows,
-            ids,
-            other_content,
-            announced,
-            payload_bytes,
-        })
+        .prop_map(
+            |(tenant, events, producer, first, rows, ids, other_content, announced, (payload_bytes, quarantined))| {
+                Spec {
+                    tenant,
+                    events,
+                    producer,
+                    first,
+                    rows,
+                    ids,
+                    other_content,
+                    announced,
+                    payload_bytes,
+                    quarantined,
+                }
+            },
+        )
 }
 
 fn faults() -> impl Strategy<Value = Faults> {
@@ -153,6 +160,7 @@ impl Life {
             announced: spec.announced,
             rows: spec.rows,
             event_ids: spec.ids.map(|first| (first..first + u128::from(spec.rows)).map(EventId::from_u128).collect()),
+            quarantined_rows: (0..spec.rows).filter(|row| spec.quarantined >> row & 1 == 1).collect(),
             payload: Bytes::from([self.made.to_le_bytes().to_vec(), vec![7; spec.payload_bytes]].concat()),
         }
     }
