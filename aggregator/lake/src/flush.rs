@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ridealong_common::table::Table;
 use ridealong_wal::Position;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
@@ -17,6 +18,7 @@ use crate::convert::{ConvertError, joined};
 use crate::delta::{DeltaError, DeltaLog};
 use crate::hot::{Fill, Flushable, TableKey};
 use crate::lake::{Shared, table_folder};
+use crate::visits;
 
 /// How often the flusher looks whether something is due.
 const LOOK: Duration = Duration::from_millis(500);
@@ -139,7 +141,10 @@ impl Flusher {
         // Joining and sorting take several times the memory of the rows, so a backlog goes in pieces.
         let bytes_max = self.shared.options.flush_bytes;
         let Some(Flushable { batches, up_to }) = self.shared.tables.flushable(key, bytes_max) else { return Ok(()) };
-        let rows = joined(key.table, &batches)?;
+        let mut rows = joined(key.table, &batches)?;
+        if key.table == Table::Visits {
+            rows = visits::merged(&rows).map_err(ConvertError::from)?;
+        }
         let shared = Arc::clone(&self.shared);
         let log = self.log(key).await?;
         if let Err(error) = log.commit(rows, up_to).await {
