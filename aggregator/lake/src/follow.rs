@@ -34,7 +34,7 @@ pub(crate) fn follow(shared: &Shared, start: Position) {
             }
             Ok(entries) => take(shared, &entries),
             Err(error) => {
-                unreadable(shared, &error);
+                cannot_read(shared, &error);
                 std::thread::sleep(PAUSE);
             }
         }
@@ -52,7 +52,7 @@ fn wait(shared: &Shared, follower: &Follower) {
 }
 
 /// Rows that were acknowledged cannot be shown: said once, and by health as long as it lasts.
-fn unreadable(shared: &Shared, error: &ReadError) {
+fn cannot_read(shared: &Shared, error: &ReadError) {
     let text = error.to_string();
     let mut counters = shared.counters.lock();
     if counters.log_error.as_ref() != Some(&text) {
