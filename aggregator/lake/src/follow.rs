@@ -15,7 +15,7 @@ use crate::lake::Shared;
 use crate::visits;
 
 /// Payload read at once: many small entries become one batch of hot rows.
-const READ_BYTES: usize = 4 << 20;
+const READ_BYTES: usize = 1 << 20;
 /// How long the follower sleeps at most before it looks whether it should stop.
 const PAUSE: Duration = Duration::from_millis(250);
 

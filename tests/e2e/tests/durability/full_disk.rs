@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use ridealong_e2e::{Aggregator, eventually, events};
+use ridealong_e2e::{Aggregator, events, eventually};
 
 const DISK_MIB: u64 = 64;
 

@@ -8,9 +8,8 @@ use ridealong_e2e::{Aggregator, frames};
 async fn a_damaged_log_is_refused_by_name_and_salvaged_on_demand() -> Result<()> {
     let mut aggregator = Aggregator::start(&[]).await?;
     let producer = ProducerId::draw();
-    let batches: Vec<Vec<u8>> = (0..4_u64)
-        .map(|at| frames::frame(at * 5 + 5, vec![frames::requests_chunk(producer, at * 5, 5)]))
-        .collect();
+    let batches: Vec<Vec<u8>> =
+        (0..4_u64).map(|at| frames::frame(at * 5 + 5, vec![frames::requests_chunk(producer, at * 5, 5)])).collect();
     for batch in &batches {
         frames::send(aggregator.api(), batch.clone()).await?.expect(200);
     }
