@@ -89,7 +89,7 @@ fn take(shared: &Shared, entries: &[Entry]) {
                     taken.add(key, rows.clone(), entry.position);
                 }
             }
-            Err(error) => unreadable(shared, &error, entry.position),
+            Err(error) => skipped(shared, &error, entry.position),
         }
     }
     let mut added = Vec::with_capacity(taken.tables.len());
@@ -102,7 +102,7 @@ fn take(shared: &Shared, entries: &[Entry]) {
             Ok(Some(batch)) => added.push((key, batch, position)),
             // No event that names anybody.
             Ok(None) => {}
-            Err(error) => unreadable(shared, &error, position),
+            Err(error) => skipped(shared, &error, position),
         }
     }
     for (key, ..) in &added {
@@ -130,7 +130,7 @@ impl Taken {
     }
 }
 
-fn unreadable(shared: &Shared, error: &ConvertError, position: Position) {
+fn skipped(shared: &Shared, error: &ConvertError, position: Position) {
     tracing::error!(position = position.0, error = error as &dyn std::error::Error, "rows skipped");
     shared.counters.lock().unreadable += 1;
 }

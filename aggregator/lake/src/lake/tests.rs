@@ -266,7 +266,7 @@ fn visits_and_events_at_different_positions_survive_a_restart() {
     let folder = sandbox.folder.path().join("lake/default/visits");
     let log = DeltaLog::open_or_make(&folder, Table::Visits, wal.log_id());
     let mut delta = sandbox.runtime.block_on(log).expect("made");
-    sandbox.runtime.block_on(delta.commit(rows, wal.durable())).expect("committed");
+    sandbox.runtime.block_on(delta.commit(&[rows], wal.durable())).expect("committed");
     lake.shared.closing.cancel();
     wal.close();
 
