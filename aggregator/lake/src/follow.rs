@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ridealong_common::table::Table;
 use ridealong_engine::datafusion::arrow::array::RecordBatch;
-use ridealong_wal::{Entry, Follower, Position};
+use ridealong_wal::{Entry, Follower, Position, ReadError};
 
 use crate::convert::{ConvertError, joined, rows_of};
 use crate::flush::FlushRequest;
@@ -28,11 +28,13 @@ pub(crate) fn follow(shared: &Shared, start: Position) {
             continue;
         }
         match follower.next_batch(READ_BYTES) {
-            Ok(entries) if entries.is_empty() => wait(shared, &follower),
+            Ok(entries) if entries.is_empty() => {
+                shared.counters.lock().log_error = None;
+                wait(shared, &follower);
+            }
             Ok(entries) => take(shared, &entries),
             Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "the log cannot be read");
-                shared.counters.lock().last_error = Some(error.to_string());
+                unreadable(shared, &error);
                 std::thread::sleep(PAUSE);
             }
         }
@@ -47,6 +49,20 @@ fn wait(shared: &Shared, follower: &Follower) {
         advanced
     });
     follower.wait(PAUSE);
+}
+
+/// Rows that were acknowledged cannot be shown: said once, and by health as long as it lasts.
+fn unreadable(shared: &Shared, error: &ReadError) {
+    let text = error.to_string();
+    let mut counters = shared.counters.lock();
+    if counters.log_error.as_ref() != Some(&text) {
+        tracing::error!(
+            error = error as &dyn std::error::Error,
+            "the log cannot be read, queries are refused; \
+            restore the file, or start with --salvage to set aside what is damaged"
+        );
+        counters.log_error = Some(text);
+    }
 }
 
 fn request_flush(shared: &Shared) {
@@ -73,7 +89,7 @@ fn take(shared: &Shared, entries: &[Entry]) {
                     taken.add(key, rows.clone(), entry.position);
                 }
             }
-            Err(error) => unreadable(shared, &error, entry.position),
+            Err(error) => skipped(shared, &error, entry.position),
         }
     }
     let mut added = Vec::with_capacity(taken.tables.len());
@@ -86,7 +102,7 @@ fn take(shared: &Shared, entries: &[Entry]) {
             Ok(Some(batch)) => added.push((key, batch, position)),
             // No event that names anybody.
             Ok(None) => {}
-            Err(error) => unreadable(shared, &error, position),
+            Err(error) => skipped(shared, &error, position),
         }
     }
     for (key, ..) in &added {
@@ -114,7 +130,7 @@ impl Taken {
     }
 }
 
-fn unreadable(shared: &Shared, error: &ConvertError, position: Position) {
+fn skipped(shared: &Shared, error: &ConvertError, position: Position) {
     tracing::error!(position = position.0, error = error as &dyn std::error::Error, "rows skipped");
     shared.counters.lock().unreadable += 1;
 }

@@ -96,6 +96,7 @@ impl Drop for RealOrigin {
 fn command(kind: Kind, address: SocketAddr, folder: &Path) -> Result<Command> {
     let (port, log) = (address.port().to_string(), folder.join("log").display().to_string());
     // Of the checkout that is tested, wherever the test was built.
+    #[allow(clippy::disallowed_methods, reason = "not a setting: cargo and nextest say where the package lies")]
     let package = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_else(|_| env!("CARGO_MANIFEST_DIR").to_owned());
     let programs = format!("{package}/origins");
     let mut command = match kind {

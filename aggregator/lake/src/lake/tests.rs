@@ -108,7 +108,7 @@ fn a_table_that_was_never_flushed_survives_a_restart() {
     let mut columns = nulls.columns().to_vec();
     columns[0] = Arc::new(times);
     let row = RecordBatch::try_new(nulls.schema(), columns).expect("fits");
-    sandbox.runtime.block_on(other.commit(row, Position(9))).expect("committed");
+    sandbox.runtime.block_on(other.commit(&[row], Position(9))).expect("committed");
     lake.shared.closing.cancel();
     wal.close();
     let (_wal, lake) = sandbox.open(|_| {});
@@ -262,11 +262,10 @@ fn visits_and_events_at_different_positions_survive_a_restart() {
     sandbox.track(&wal, "u", 100..110);
     let pinned = sandbox.pin(&lake);
     let hot = &pinned.table(Table::Visits).expect("visits").hot;
-    let rows = crate::convert::joined(Table::Visits, hot).expect("joined");
     let folder = sandbox.folder.path().join("lake/default/visits");
     let log = DeltaLog::open_or_make(&folder, Table::Visits, wal.log_id());
     let mut delta = sandbox.runtime.block_on(log).expect("made");
-    sandbox.runtime.block_on(delta.commit(rows, wal.durable())).expect("committed");
+    sandbox.runtime.block_on(delta.commit(hot, wal.durable())).expect("committed");
     lake.shared.closing.cancel();
     wal.close();
 
