@@ -1,7 +1,10 @@
 //! What the lake may be told, each with its reason.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+
+use crate::store::{Files, RealFiles};
 
 #[derive(Clone, Debug)]
 pub struct LakeOptions {
@@ -18,6 +21,8 @@ pub struct LakeOptions {
     pub hot_bytes_max: usize,
     /// Tenants with tables.
     pub tenants_max: usize,
+    /// By which the tables' files are changed; tests bring their own.
+    pub(crate) files: Arc<dyn Files>,
 }
 
 impl LakeOptions {
@@ -29,6 +34,7 @@ impl LakeOptions {
             flush_age: Duration::from_secs(300),
             hot_bytes_max: 1 << 30,
             tenants_max: 200,
+            files: Arc::new(RealFiles),
         }
     }
 }
