@@ -31,13 +31,14 @@ use ridealong_wal::{LogId, Position};
 use crate::schema::{DATE, TIMESTAMP, file_schema, stored_schema};
 use crate::snapshot::{ColdFile, ColdTable};
 use crate::store::{DurableStore, Files, make_folder};
+use crate::torn;
 
 /// Memory of the rows that are joined and sorted at once.
 const PIECE_BYTES: usize = 32 << 20;
 
 #[derive(Debug, Error)]
 pub enum DeltaError {
-    #[error("cannot make the folder of table {table}")]
+    #[error("cannot make or read the folder of table {table}")]
     Folder { table: &'static str, source: std::io::Error },
     #[error("cannot {doing} table {table}")]
     Table { doing: &'static str, table: &'static str, source: Box<DeltaTableError> },
@@ -65,6 +66,11 @@ impl DeltaLog {
         log: LogId,
     ) -> Result<Self, DeltaError> {
         make_folder(&**files, folder).map_err(|source| DeltaError::Folder { table: table.name(), source })?;
+        let torn = torn::set_aside(&**files, folder);
+        if let Some(aside) = torn.map_err(|source| DeltaError::Folder { table: table.name(), source })? {
+            tracing::error!(table = table.name(), aside = %aside.display(),
+                "the last commit was torn and is set aside; its rows are read from the log again");
+        }
         let fail = |doing| move |source| failed(doing, table, source);
         let url = Url::from_directory_path(folder)
             .map_err(|()| fail("name")(DeltaTableError::InvalidTableLocation(folder.display().to_string())))?;

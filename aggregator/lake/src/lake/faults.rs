@@ -142,3 +142,33 @@ fn any_call_of_a_flush_may_fail_once() {
         }
     }
 }
+
+#[test]
+fn a_torn_last_commit_is_set_aside_and_its_rows_come_from_the_log() {
+    let runtime = Runtime::new().expect("a runtime");
+    for torn in [0, 1, 2, 3] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let running = begun(folder.path(), &runtime);
+        assert!(running.flush(&runtime));
+        running.stop();
+        let commit = folder.path().join("lake/default/requests/_delta_log/00000000000000000002.json");
+        let mut bytes = std::fs::read(&commit).expect("the last commit");
+        match torn {
+            0 => bytes.clear(),
+            1 => bytes.truncate(bytes.len() / 2),
+            2 => bytes.fill(0),
+            _ => bytes[0] = b'x',
+        }
+        std::fs::write(&commit, bytes).expect("written");
+        let running = open(folder.path(), Forgetful::new(&folder.path().join("lake")));
+        assert_eq!(running.rows(&runtime), 15);
+        running.append(&runtime, 15, 1);
+        assert!(running.flush(&runtime));
+        assert_eq!(running.rows(&runtime), 16);
+        running.stop();
+        assert!(commit.is_file() && commit.with_extension("json.torn").is_file());
+        let running = open(folder.path(), Forgetful::new(&folder.path().join("lake")));
+        assert_eq!(running.rows(&runtime), 16);
+        running.stop();
+    }
+}
