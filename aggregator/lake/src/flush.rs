@@ -186,7 +186,7 @@ impl Flusher {
                 return Err(FlushFailure::Tenants(tenants));
             }
             let folder = table_folder(&options.root, key);
-            let log = DeltaLog::open_or_make(&folder, key.table, self.shared.wal.log_id()).await?;
+            let log = DeltaLog::open_or_make(&options.files, &folder, key.table, self.shared.wal.log_id()).await?;
             self.logs.insert(key.clone(), log);
         }
         let Some(log) = self.logs.get_mut(key) else { unreachable!("inserted above") };

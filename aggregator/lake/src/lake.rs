@@ -97,7 +97,7 @@ impl Lake {
         let mut logs = std::collections::BTreeMap::new();
         for key in existing_tables(&options.root)? {
             let folder = table_folder(&options.root, &key);
-            let log = runtime.block_on(DeltaLog::open_or_make(&folder, key.table, wal.log_id()))?;
+            let log = runtime.block_on(DeltaLog::open_or_make(&options.files, &folder, key.table, wal.log_id()))?;
             let position = runtime.block_on(log.position())?;
             tables.add(key.clone(), log.cold()?, position);
             logs.insert(key, log);
@@ -237,5 +237,7 @@ fn folders(folder: &FilePath) -> Result<Vec<String>, OpenError> {
     Ok(names)
 }
 
+#[cfg(test)]
+mod faults;
 #[cfg(test)]
 mod tests;

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use ridealong_model::budget::Budget;
 
+use crate::store::{Files, RealFiles};
+
 #[derive(Clone, Debug)]
 pub struct LakeOptions {
     /// The folder that holds `{tenant}/{table}/`. Absolute.
@@ -23,6 +25,8 @@ pub struct LakeOptions {
     pub budget: Arc<Budget>,
     /// Tenants with tables.
     pub tenants_max: usize,
+    /// By which the tables' files are changed; tests bring their own.
+    pub(crate) files: Arc<dyn Files>,
 }
 
 impl LakeOptions {
@@ -35,6 +39,7 @@ impl LakeOptions {
             hot_bytes_max: 1 << 30,
             budget: Budget::new(u64::MAX),
             tenants_max: 200,
+            files: Arc::new(RealFiles),
         }
     }
 }
