@@ -87,6 +87,10 @@ impl Engine {
         self
     }
 
+    fn segments(&self, tenant: TenantId) -> Segments {
+        Segments { rules: Arc::clone(&self.rules), tenant, warnings: Arc::clone(&self.warnings) }
+    }
+
     /// Abandons what runs. May be called from a runtime's thread.
     pub fn close(&self) {
         if let Some(runtime) = self.runtime.lock().take() {
@@ -110,7 +114,7 @@ impl QueryEngine for Engine {
         let run = Run {
             request,
             snapshot,
-            segments: Segments { rules: self.rules.segments(tenant), warnings: Arc::clone(&self.warnings) },
+            segments: self.segments(tenant.clone()),
             environment: Arc::clone(&self.environment),
             threads: self.options.threads,
             started,
@@ -131,7 +135,7 @@ impl QueryEngine for Engine {
 impl SegmentCheck for Engine {
     async fn check(&self, condition: &str) -> Result<(), ConditionFault> {
         let (condition, environment) = (condition.to_owned(), Arc::clone(&self.environment));
-        let segments = Segments { rules: Arc::from([]), warnings: Arc::clone(&self.warnings) };
+        let segments = self.segments(TenantId::default_tenant());
         // On a thread for queries: planning recurses through the condition.
         let task = self.handle.spawn(async move {
             let unready = |error: DataFusionError| ConditionFault::Unreadable(error.strip_backtrace());
