@@ -11,12 +11,14 @@ mod decide;
 mod ids;
 mod intervals;
 mod producers;
+mod recent;
 mod snapshot;
 mod tenants;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::books::Books;
+use crate::books::{Books, ProducersForgotten};
 use crate::entry::{LogId, Position};
 use crate::record::Record;
 
@@ -24,7 +26,8 @@ pub(crate) use decide::{Decision, Provisional};
 pub(crate) use snapshot::Restoring;
 
 use ids::Ids;
-use producers::{Held, Producers};
+use producers::Producers;
+use recent::{Change, Recent};
 use tenants::Tenants;
 
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +45,7 @@ pub(crate) struct Ledger {
     tenants: Tenants,
     producers: Producers,
     ids: Ids,
+    recent: Recent,
 }
 
 impl Ledger {
@@ -52,6 +56,7 @@ impl Ledger {
             tenants: Tenants::new(log),
             producers: Producers::new(limits.producers_max, limits.intervals_max),
             ids: Ids::new(limits.ids_max, limits.ids_window),
+            recent: Recent::default(),
         }
     }
 
@@ -65,16 +70,24 @@ impl Ledger {
         self.position = record.position;
         self.conflicts += u64::from(record.conflict);
         let tenant = self.tenants.intern(record.tenant);
-        self.tenants.count(tenant, record);
-        if let Some(numbers) = &record.numbers {
-            let held = Held::new(numbers, record.rows);
-            self.producers.apply(
-                (tenant, numbers.producer),
-                held,
-                record.announced,
-                record.received_at_us,
-                record.position,
-            );
+        let producer = record
+            .numbers
+            .as_ref()
+            .map(|numbers| (numbers.producer, self.producers.apply((tenant, numbers.producer), numbers, record)));
+        let rows = producer.as_ref().map_or_else(|| record.row_counts(None), |(_, arrival)| arrival.rows);
+        self.tenants.count(tenant, record.table, rows, producer.is_some());
+        self.recent.push(Change {
+            position: record.position,
+            received_at_us: record.received_at_us,
+            tenant,
+            table: record.table,
+            rows,
+            producer,
+        });
+        for ((tenant, _), producer) in self.producers.forget_oldest() {
+            let tenant = self.tenants.get_mut(tenant);
+            tenant.forgotten.add(&producer);
+            producer.tables.iter().for_each(|(table, rows)| tenant.table_mut(*table).forgotten += *rows);
         }
         let salt = self.tenants.salt(tenant, record.table);
         for id in record.ids.as_deref().unwrap_or_default() {
@@ -90,6 +103,19 @@ impl Ledger {
         books.tables = self.tenants.books();
         books.ids = self.ids.books();
         (books.producers, books.producers_forgotten) = self.producers.books(&self.tenants);
+        books.forgotten = self.forgotten();
+    }
+
+    fn forgotten(&self) -> Vec<(Arc<str>, ProducersForgotten)> {
+        let some = self.tenants.list().iter().filter(|tenant| tenant.forgotten.producers > 0);
+        let mut forgotten: Vec<_> = some.map(|tenant| (tenant.name.clone(), tenant.forgotten)).collect();
+        forgotten.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        forgotten
+    }
+
+    /// When the oldest stored row after `position` was received; None when there is none.
+    pub fn oldest_stored_after(&self, position: Position) -> Option<i64> {
+        self.recent.oldest_stored_after(position)
     }
 }
 

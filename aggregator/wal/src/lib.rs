@@ -39,7 +39,9 @@ mod golden;
 #[cfg(test)]
 mod testing;
 
-pub use books::{Books, IdsBooks, ProducerBooks, ProducersForgotten, TableBooks};
+pub use books::{
+    Books, Conflict, Conflicts, IdsBooks, ProducerBooks, ProducersForgotten, RowCounts, TableBooks, TenantBooks,
+};
 pub use entry::{Appended, Entry, LogId, NewEntry, Numbers, Position};
 pub use follower::{Follower, ReadError, Wake};
 pub use options::{Clock, WalOptions};
