@@ -16,7 +16,6 @@ use crate::wait::{eventually, free_address};
 
 const START: Duration = Duration::from_secs(60);
 const STOP: Duration = Duration::from_secs(5);
-const PROGRAMS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/origins");
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -96,6 +95,10 @@ impl Drop for RealOrigin {
 
 fn command(kind: Kind, address: SocketAddr, folder: &Path) -> Result<Command> {
     let (port, log) = (address.port().to_string(), folder.join("log").display().to_string());
+    // Of the checkout that is tested, wherever the test was built.
+    #[allow(clippy::disallowed_methods, reason = "not a setting: cargo and nextest say where the package lies")]
+    let package = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_else(|_| env!("CARGO_MANIFEST_DIR").to_owned());
+    let programs = format!("{package}/origins");
     let mut command = match kind {
         Kind::Nginx => {
             std::fs::write(folder.join("nginx.conf"), nginx(address, folder)).context("cannot configure nginx")?;
@@ -105,17 +108,17 @@ fn command(kind: Kind, address: SocketAddr, folder: &Path) -> Result<Command> {
         }
         Kind::Node => {
             let mut command = Command::new("node");
-            command.args([&format!("{PROGRAMS}/node.js"), &port, &log]);
+            command.args([&format!("{programs}/node.js"), &port, &log]);
             command
         }
         Kind::HttpServer => {
             let mut command = Command::new("python3");
-            command.args([&format!("{PROGRAMS}/plain.py"), &port, &log]);
+            command.args([&format!("{programs}/plain.py"), &port, &log]);
             command
         }
         Kind::Gunicorn => {
             let mut command = Command::new("gunicorn");
-            command.args(["--bind", &address.to_string(), "--chdir", PROGRAMS, "--graceful-timeout", "1"]);
+            command.args(["--bind", &address.to_string(), "--chdir", &programs, "--graceful-timeout", "1"]);
             command.args(["--workers", "1", "--threads", "16", "--keep-alive", "30", "--log-level", "debug"]);
             command.args(["--limit-request-line", "0", "--limit-request-field_size", "0"]);
             command.args(["--logger-class", "application.Logger", "application:application"]);
