@@ -38,9 +38,10 @@ pub fn serve(config: Config, unknown_variables: &[String]) -> Result<()> {
     let data = config.data.canonicalize().context("cannot find the data folder")?;
     let wal = start_wal(&config, &data)?;
     let lake = start_lake(&config, &data, &wal)?;
-    let engine = start_engine(&config, &lake)?;
+    let ingest = Ingest::new(wal.clone());
+    let engine = start_engine(&config, &lake, &ingest)?;
     let services = Services {
-        ingest: Ingest::new(wal.clone()),
+        ingest,
         engine: Arc::clone(&engine) as _,
         lake: Arc::new(lake.clone()),
         disk: disk(&data),
@@ -87,13 +88,15 @@ fn start_lake(config: &Config, data: &Path, wal: &Wal) -> Result<Lake> {
     Lake::open(options, wal.clone()).context("cannot open the lake")
 }
 
-fn start_engine(config: &Config, lake: &Lake) -> Result<Arc<Engine>> {
+fn start_engine(config: &Config, lake: &Lake, ingest: &Ingest) -> Result<Arc<Engine>> {
     let options = EngineOptions {
         threads: config.query_threads,
         memory_bytes: config.query_memory.bytes() as usize,
         queries_max: config.queries_max as usize,
     };
-    Ok(Arc::new(Engine::start(lake.clone(), options).context("cannot start the query engine")?))
+    Ok(Arc::new(
+        Engine::start(lake.clone(), Arc::new(ingest.clone()), options).context("cannot start the query engine")?,
+    ))
 }
 
 fn disk(data: &Path) -> Disk {

@@ -39,6 +39,7 @@ pub(crate) fn follow(shared: &Shared, start: Position) {
 
 /// Nothing is left to read: says so, and waits for more.
 fn wait(shared: &Shared, follower: &Follower) {
+    shared.tables.append(Vec::new(), follower.position());
     shared.readable.send_if_modified(|readable| {
         let advanced = follower.position() > *readable;
         *readable = (*readable).max(follower.position());
@@ -73,19 +74,23 @@ fn take(shared: &Shared, entries: &[Entry]) {
             }
         }
     }
+    let mut added = Vec::with_capacity(batches.len());
     for (key, (rows, position)) in batches {
-        if !shared.tables.contains(&key) {
-            shared.tables.add(key.clone(), Default::default(), Position(0));
-        }
         match joined(key.table, &rows) {
-            Ok(rows) => shared.tables.append(&key, rows, position),
+            Ok(rows) => added.push((key, rows, position)),
             Err(error) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "rows skipped");
                 shared.counters.lock().unreadable += 1;
             }
         }
     }
+    for (key, ..) in &added {
+        if !shared.tables.contains(key) {
+            shared.tables.add(key.clone(), Default::default(), Position(0));
+        }
+    }
     if let Some(last) = entries.last() {
+        shared.tables.append(added, last.position);
         shared.readable.send_replace(last.position);
     }
 }

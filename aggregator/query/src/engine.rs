@@ -15,6 +15,7 @@ use ridealong_engine::datafusion::execution::memory_pool::FairSpillPool;
 use ridealong_engine::datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use ridealong_engine::datafusion::physical_plan::{displayable, execute_stream};
 use ridealong_lake::{Lake, Snapshot};
+use ridealong_model::ledger::LedgerSource;
 use ridealong_model::query::{Param, QueryAnswer, QueryEngine, QueryError, QueryRequest};
 use ridealong_model::tenant::TenantId;
 use thiserror::Error;
@@ -22,7 +23,8 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-use crate::{answer, guard, session};
+use crate::system::Sources;
+use crate::{answer, guard, session, system};
 
 /// Rows acknowledged before a query are readable within this, or it is answered 503.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -50,6 +52,7 @@ pub enum StartError {
 
 pub struct Engine {
     lake: Lake,
+    system: Arc<Sources>,
     options: EngineOptions,
     environment: Arc<RuntimeEnv>,
     runtime: Mutex<Option<Runtime>>,
@@ -58,7 +61,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    pub fn start(lake: Lake, options: EngineOptions) -> Result<Self, StartError> {
+    pub fn start(lake: Lake, ledger: Arc<dyn LedgerSource>, options: EngineOptions) -> Result<Self, StartError> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(options.threads)
             .thread_name("query")
@@ -69,7 +72,8 @@ impl Engine {
         let environment = RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc()?;
         let slots = Arc::new(Semaphore::new(options.queries_max));
         let handle = runtime.handle().clone();
-        Ok(Self { lake, options, environment, runtime: Mutex::new(Some(runtime)), handle, slots })
+        let system = Arc::new(Sources { ledger });
+        Ok(Self { lake, system, options, environment, runtime: Mutex::new(Some(runtime)), handle, slots })
     }
 
     /// Abandons what runs. May be called from a runtime's thread.
@@ -90,7 +94,9 @@ impl QueryEngine for Engine {
         let snapshot = self.lake.pin(tenant.as_str(), PATIENCE).await.ok_or(QueryError::Behind)?;
         let run = Run {
             request,
-            snapshot,
+            system: Arc::clone(&self.system),
+            tenant: tenant.clone(),
+            snapshot: Arc::new(snapshot),
             environment: Arc::clone(&self.environment),
             threads: self.options.threads,
             started,
@@ -119,7 +125,9 @@ impl<T> Drop for AbortOnDrop<T> {
 /// One query on its way.
 struct Run {
     request: QueryRequest,
-    snapshot: Snapshot,
+    system: Arc<Sources>,
+    tenant: TenantId,
+    snapshot: Arc<Snapshot>,
     environment: Arc<RuntimeEnv>,
     threads: usize,
     started: Instant,
@@ -128,7 +136,8 @@ struct Run {
 impl Run {
     async fn run(self) -> Result<QueryAnswer, QueryError> {
         let statement = guard::reading(&self.request.sql)?;
-        let context = session::session(&self.snapshot, self.environment, self.threads).map_err(fault)?;
+        let system = system::schema(&self.system, &self.tenant, &self.snapshot).map_err(fault)?;
+        let context = session::session(&self.snapshot, system, self.environment, self.threads).map_err(fault)?;
         let state = context.state();
         let plan = state.statement_to_plan(statement).await.map_err(fault)?;
         guard::options().verify_plan(&plan).map_err(|error| QueryError::NotARead(error.strip_backtrace()))?;
@@ -194,6 +203,9 @@ fn fault(error: DataFusionError) -> QueryError {
         | DataFusionError::NotImplemented(_)
         | DataFusionError::ArrowError(..)
         | DataFusionError::Execution(_) => QueryError::Invalid(error.strip_backtrace()),
+        DataFusionError::External(source) if matches!(source.downcast_ref(), Some(QueryError::Behind)) => {
+            QueryError::Behind
+        }
         _ => QueryError::Failed(error.strip_backtrace()),
     }
 }

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use ridealong_common::table::Table;
+use ridealong_engine::datafusion::catalog::SchemaProvider;
 use ridealong_engine::datafusion::common::Result;
 use ridealong_engine::datafusion::execution::SessionStateBuilder;
 use ridealong_engine::datafusion::execution::context::SessionContext;
@@ -16,6 +17,7 @@ use ridealong_lake::Snapshot;
 
 use crate::percentile::percentile;
 use crate::provider::SnapshotTable;
+use crate::system::SCHEMA;
 
 /// What makes much out of little in one step that no timeout can interrupt.
 const GENERATORS: [&str; 9] = [
@@ -30,7 +32,13 @@ const GENERATORS: [&str; 9] = [
     "list_resize",
 ];
 
-pub(crate) fn session(snapshot: &Snapshot, runtime: Arc<RuntimeEnv>, threads: usize) -> Result<SessionContext> {
+/// `system`: the schema of that name.
+pub(crate) fn session(
+    snapshot: &Snapshot,
+    system: Arc<dyn SchemaProvider>,
+    runtime: Arc<RuntimeEnv>,
+    threads: usize,
+) -> Result<SessionContext> {
     let config = SessionConfig::new()
         .with_target_partitions(threads)
         .with_information_schema(false)
@@ -47,6 +55,9 @@ pub(crate) fn session(snapshot: &Snapshot, runtime: Arc<RuntimeEnv>, threads: us
     for table in Table::ALL {
         let scanned = snapshot.table(table).cloned().map_or_else(|| SnapshotTable::empty(table), SnapshotTable::new);
         context.register_table(table.name(), Arc::new(scanned))?;
+    }
+    for catalog in context.catalog_names().iter().filter_map(|name| context.catalog(name)) {
+        catalog.register_schema(SCHEMA, Arc::clone(&system))?;
     }
     Ok(context)
 }
