@@ -1,6 +1,8 @@
 //! `GET /metrics`: the aggregator's own numbers in Prometheus' text format: the totals of `/stats`, without what would
 //! grow with the number of producers.
 
+use std::collections::BTreeMap;
+
 use axum::extract::State;
 use ridealong_common::time::Timestamp;
 use ridealong_edge::prometheus::Text;
@@ -10,6 +12,10 @@ use ridealong_wal::{Books, ProducerBooks, TableBooks};
 
 use crate::lag;
 use crate::services::Services;
+
+/// Takes one count out of many.
+type Of<T> = fn(&T) -> u64;
+type ByReason = fn(&DoorTally) -> &BTreeMap<&'static str, u64>;
 
 pub(crate) async fn metrics(State(services): State<Services>) -> Text {
     let ingest = services.ingest.clone();
@@ -27,7 +33,7 @@ pub(crate) async fn metrics(State(services): State<Services>) -> Text {
 }
 
 fn tables(text: &mut Text, books: &Books) {
-    let families: [(&str, &str, fn(&TableBooks) -> u64); 3] = [
+    let families: [(&str, &str, Of<TableBooks>); 3] = [
         ("ridealong_rows_stored_total", "Rows stored, by table.", |table| table.rows_stored),
         ("ridealong_rows_duplicate_total", "Rows that were not stored again, by table.", |table| table.rows_duplicate),
         ("ridealong_rows_quarantined_total", "Rows set aside, by table.", |table| table.rows_quarantined),
@@ -59,7 +65,7 @@ fn producers(text: &mut Text, books: &Books) {
 }
 
 fn doors(text: &mut Text, tally: &TallySnapshot) {
-    let families: [(&str, &str, &str, fn(&DoorTally) -> u64); 4] = [
+    let families: [(&str, &str, &str, Of<DoorTally>); 4] = [
         ("ridealong_door_batches_total", "counter", "Bodies that came, readable or not.", |door| door.batches),
         ("ridealong_door_rows_received_total", "counter", "Rows that came.", |door| door.received),
         ("ridealong_door_rows_abandoned_total", "counter", "Rows whose sender left before the answer.", |door| {
@@ -73,7 +79,7 @@ fn doors(text: &mut Text, tally: &TallySnapshot) {
             text.sample(name, &[("tenant", tenant.as_str()), ("door", door.name())], of(counts));
         }
     }
-    let refused: [(&str, &str, fn(&DoorTally) -> &Reasons); 2] = [
+    let refused: [(&str, &str, ByReason); 2] = [
         ("ridealong_door_rows_refused_total", "Rows refused, by reason.", |door| &door.refused),
         ("ridealong_door_batches_refused_total", "Bodies refused, by reason.", |door| &door.refused_batches),
     ];
@@ -98,8 +104,6 @@ fn doors(text: &mut Text, tally: &TallySnapshot) {
     }
     text.single("ridealong_frames_total", "counter", "Batches received.", batches.batches);
 }
-
-type Reasons = std::collections::BTreeMap<&'static str, u64>;
 
 fn log(text: &mut Text, books: &Books) {
     text.single("ridealong_log_bytes", "gauge", "Bytes of the write-ahead log on disk.", books.bytes_on_disk);
