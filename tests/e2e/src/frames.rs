@@ -47,6 +47,12 @@ pub fn requests_chunk(producer: ProducerId, first: u64, count: usize) -> Chunk {
     Chunk::new(producer, Table::Requests, first, &requests_block(count)).expect("a small block makes a chunk")
 }
 
+/// An event as an agent's API has read it.
+pub fn tracked_event(kind: &str) -> TrackedEvent {
+    let event = serde_json::json!({ "eventType": kind, "userId": "user-7", "properties": { "plan": "pro" } });
+    TrackedEvent::from_json(&event, &Defaults::default(), Timestamp::now()).expect("it has a type")
+}
+
 /// The events of a JSON batch, as an agent would send them.
 pub fn events_chunk(producer: ProducerId, first: u64, batch: &Value) -> Result<Chunk> {
     let events = batch["events"].as_array().context("a batch has events")?;
