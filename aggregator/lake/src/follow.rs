@@ -4,13 +4,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use ridealong_common::table::Table;
 use ridealong_engine::datafusion::arrow::array::RecordBatch;
-use ridealong_wal::{Entry, Follower, Position};
+use ridealong_wal::{Entry, Follower, Position, ReadError};
 
-use crate::convert::{joined, rows_of};
+use crate::convert::{ConvertError, joined, rows_of};
 use crate::flush::FlushRequest;
 use crate::hot::TableKey;
 use crate::lake::Shared;
+use crate::visits;
 
 /// Payload read at once: many small entries become one batch of hot rows.
 const READ_BYTES: usize = 4 << 20;
@@ -26,11 +28,13 @@ pub(crate) fn follow(shared: &Shared, start: Position) {
             continue;
         }
         match follower.next_batch(READ_BYTES) {
-            Ok(entries) if entries.is_empty() => wait(shared, &follower),
+            Ok(entries) if entries.is_empty() => {
+                shared.counters.lock().log_error = None;
+                wait(shared, &follower);
+            }
             Ok(entries) => take(shared, &entries),
             Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "the log cannot be read");
-                shared.counters.lock().last_error = Some(error.to_string());
+                unreadable(shared, &error);
                 std::thread::sleep(PAUSE);
             }
         }
@@ -48,6 +52,20 @@ fn wait(shared: &Shared, follower: &Follower) {
     follower.wait(PAUSE);
 }
 
+/// Rows that were acknowledged cannot be shown: said once, and by health as long as it lasts.
+fn unreadable(shared: &Shared, error: &ReadError) {
+    let text = error.to_string();
+    let mut counters = shared.counters.lock();
+    if counters.log_error.as_ref() != Some(&text) {
+        tracing::error!(
+            error = error as &dyn std::error::Error,
+            "the log cannot be read, queries are refused; \
+            restore the file, or start with --salvage to set aside what is damaged"
+        );
+        counters.log_error = Some(text);
+    }
+}
+
 fn request_flush(shared: &Shared) {
     // A full queue means that flushes are under way; an answer is not needed.
     let (request, _) = FlushRequest::up_to(*shared.readable.borrow());
@@ -56,32 +74,36 @@ fn request_flush(shared: &Shared) {
 
 /// Turns entries into hot rows, those of one table into one batch, and then makes them readable all at once.
 fn take(shared: &Shared, entries: &[Entry]) {
-    let mut batches: BTreeMap<TableKey, (Vec<RecordBatch>, Position)> = BTreeMap::new();
+    let mut taken = Taken::default();
     for entry in entries {
-        let key = TableKey { tenant: entry.tenant.clone(), table: entry.table };
-        if shared.tables.holds(&key, entry.position) {
+        let key = |table| TableKey { tenant: entry.tenant.clone(), table };
+        let missing = |table| Some(key(table)).filter(|key| !shared.tables.holds(key, entry.position));
+        let own = missing(entry.table);
+        // Each table has a position of its own in Delta: after a restart one may hold what the other does not.
+        let visits = (entry.table == Table::Events).then(|| missing(Table::Visits)).flatten();
+        if own.is_none() && visits.is_none() {
             continue;
         }
         match rows_of(entry) {
             Ok(rows) => {
-                let (batch, position) = batches.entry(key).or_default();
-                batch.push(rows);
-                *position = entry.position;
+                for key in own.into_iter().chain(visits) {
+                    taken.add(key, rows.clone(), entry.position);
+                }
             }
-            Err(error) => {
-                tracing::error!(position = entry.position.0, error = &error as &dyn std::error::Error, "entry skipped");
-                shared.counters.lock().unreadable += 1;
-            }
+            Err(error) => skipped(shared, &error, entry.position),
         }
     }
-    let mut added = Vec::with_capacity(batches.len());
-    for (key, (rows, position)) in batches {
-        match joined(key.table, &rows) {
-            Ok(rows) => added.push((key, rows, position)),
-            Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "rows skipped");
-                shared.counters.lock().unreadable += 1;
-            }
+    let mut added = Vec::with_capacity(taken.tables.len());
+    for (key, (rows, position)) in taken.tables {
+        let batch = match key.table {
+            Table::Visits => visits::of_events(&rows).map_err(ConvertError::from),
+            table => joined(table, &rows).map(Some),
+        };
+        match batch {
+            Ok(Some(batch)) => added.push((key, batch, position)),
+            // No event that names anybody.
+            Ok(None) => {}
+            Err(error) => skipped(shared, &error, position),
         }
     }
     for (key, ..) in &added {
@@ -93,4 +115,23 @@ fn take(shared: &Shared, entries: &[Entry]) {
         shared.tables.append(added, last.position);
         shared.readable.send_replace(last.position);
     }
+}
+
+/// The rows for each table, with the position of the last entry among them. For visits they are rows of events.
+#[derive(Default)]
+struct Taken {
+    tables: BTreeMap<TableKey, (Vec<RecordBatch>, Position)>,
+}
+
+impl Taken {
+    fn add(&mut self, key: TableKey, rows: RecordBatch, at: Position) {
+        let (batches, position) = self.tables.entry(key).or_default();
+        batches.push(rows);
+        *position = at;
+    }
+}
+
+fn skipped(shared: &Shared, error: &ConvertError, position: Position) {
+    tracing::error!(position = position.0, error = error as &dyn std::error::Error, "rows skipped");
+    shared.counters.lock().unreadable += 1;
 }

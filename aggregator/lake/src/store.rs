@@ -23,7 +23,7 @@ use ridealong_engine::deltalake::logstore::object_store::{
     PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
 };
 
-/// Distinguishes unfinished files of one process. The `#` keeps them out of the local file system's listings.
+/// Distinguishes unfinished files of one process.
 static UNFINISHED: AtomicU64 = AtomicU64::new(0);
 
 #[derive(Debug)]
@@ -73,9 +73,11 @@ fn publish(path: &FilePath, payload: &PutPayload, mode: Publish) -> io::Result<(
     sync_folder(folder)
 }
 
-fn unfinished_name(path: &FilePath) -> PathBuf {
+/// A `#` and digits alone behind it keep a name out of the local file system's listings: what a crash leaves of the first
+/// version of a table must not be taken for one.
+pub(crate) fn unfinished_name(path: &FilePath) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push(format!("#{}-{}", std::process::id(), UNFINISHED.fetch_add(1, Ordering::Relaxed)));
+    name.push(format!("#{}{:09}", std::process::id(), UNFINISHED.fetch_add(1, Ordering::Relaxed)));
     PathBuf::from(name)
 }
 

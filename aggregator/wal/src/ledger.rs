@@ -18,15 +18,16 @@ mod tenants;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::books::{Books, ProducersForgotten};
+use crate::books::{Books, IdsBooks, ProducersForgotten, TableBooks};
 use crate::entry::{LogId, Position};
 use crate::record::Record;
 
 pub(crate) use decide::{Decision, Provisional};
+pub(crate) use recent::TenantMoment;
 pub(crate) use snapshot::Restoring;
 
 use ids::Ids;
-use producers::Producers;
+use producers::{Producer, ProducerKey, Producers};
 use recent::{Change, Recent};
 use tenants::Tenants;
 
@@ -96,14 +97,18 @@ impl Ledger {
         self.ids.expire(record.received_at_us);
     }
 
-    /// Fills in what the ledger knows; the files are counted elsewhere.
-    pub fn write_books(&self, books: &mut Books) {
-        books.position = self.position;
-        books.conflicts = self.conflicts;
-        books.tables = self.tenants.books();
-        books.ids = self.ids.books();
-        (books.producers, books.producers_forgotten) = self.producers.books(&self.tenants);
-        books.forgotten = self.forgotten();
+    /// One moment of it, to be written out as books without holding it.
+    pub fn moment(&self) -> Moment {
+        Moment {
+            position: self.position,
+            conflicts: self.conflicts,
+            tables: self.tenants.books(),
+            ids: self.ids.books(),
+            tenants: self.tenants.names(),
+            producers: self.producers.shared(),
+            producers_forgotten: self.producers.forgotten(),
+            forgotten: self.forgotten(),
+        }
     }
 
     fn forgotten(&self) -> Vec<(Arc<str>, ProducersForgotten)> {
@@ -116,6 +121,35 @@ impl Ledger {
     /// When the oldest stored row after `position` was received; None when there is none.
     pub fn oldest_stored_after(&self, position: Position) -> Option<i64> {
         self.recent.oldest_stored_after(position)
+    }
+}
+
+/// See [`Ledger::moment`].
+pub(crate) struct Moment {
+    position: Position,
+    conflicts: u64,
+    tables: Vec<TableBooks>,
+    ids: IdsBooks,
+    tenants: Vec<Arc<str>>,
+    producers: Vec<(ProducerKey, Arc<Producer>)>,
+    producers_forgotten: ProducersForgotten,
+    forgotten: Vec<(Arc<str>, ProducersForgotten)>,
+}
+
+impl Moment {
+    /// Fills in what the ledger knew; the files are counted elsewhere.
+    pub fn write_books(self, books: &mut Books) {
+        books.position = self.position;
+        books.conflicts = self.conflicts;
+        books.tables = self.tables;
+        books.ids = self.ids;
+        books.producers_forgotten = self.producers_forgotten;
+        books.forgotten = self.forgotten;
+        let tenants = self.tenants;
+        let producers = self.producers.iter();
+        books.producers =
+            producers.map(|((tenant, id), each)| each.books(tenants[*tenant as usize].clone(), *id)).collect();
+        books.producers.sort_unstable_by(|a, b| (&a.tenant, a.producer).cmp(&(&b.tenant, b.producer)));
     }
 }
 

@@ -8,7 +8,6 @@ use ridealong_common::ids::ProducerId;
 use ridealong_common::table::Table;
 
 use super::intervals::Intervals;
-use super::tenants::Tenants;
 use crate::books::{Conflict, Conflicts, ProducerBooks, ProducersForgotten, RowCounts};
 use crate::entry::{Numbers, Position};
 use crate::record::Record;
@@ -24,7 +23,8 @@ pub(super) type ProducerKey = (u32, ProducerId);
 pub(super) struct Producers {
     producers_max: usize,
     intervals_max: usize,
-    map: HashMap<ProducerKey, Producer>,
+    /// Shared with whoever writes a checkpoint or the books: a change while they do copies that one producer.
+    map: HashMap<ProducerKey, Arc<Producer>>,
     forgotten: ProducersForgotten,
 }
 
@@ -85,12 +85,12 @@ impl Producers {
     }
 
     pub fn get(&self, key: &ProducerKey) -> Option<&Producer> {
-        self.map.get(key)
+        self.map.get(key).map(|producer| &**producer)
     }
 
     /// Accounts for a record with numbers; afterwards there may be too many producers.
     pub fn apply(&mut self, key: ProducerKey, numbers: &Numbers, record: &Record<'_>) -> Arrival {
-        let producer = self.map.entry(key).or_default();
+        let producer = Arc::make_mut(self.map.entry(key).or_default());
         let (announced_before, given_up_before) = (producer.announced, producer.given_up);
         let received_before = producer.received;
         let held = Held::new(numbers, record.rows);
@@ -115,7 +115,7 @@ impl Producers {
     }
 
     /// Forgets a sixteenth at once when there are too many, so that the search for the oldest is rare.
-    pub fn forget_oldest(&mut self) -> Vec<(ProducerKey, Producer)> {
+    pub fn forget_oldest(&mut self) -> Vec<(ProducerKey, Arc<Producer>)> {
         if self.map.len() <= self.producers_max {
             return Vec::new();
         }
@@ -130,15 +130,15 @@ impl Producers {
         forgotten
     }
 
-    pub fn books(&self, tenants: &Tenants) -> (Vec<ProducerBooks>, ProducersForgotten) {
-        let each = self.map.iter().map(|((tenant, id), producer)| producer.books(tenants.name(*tenant).clone(), *id));
-        let mut books: Vec<ProducerBooks> = each.collect();
-        books.sort_unstable_by(|a, b| (&a.tenant, a.producer).cmp(&(&b.tenant, b.producer)));
-        (books, self.forgotten)
+    /// All producers at this moment, by pointer.
+    pub fn shared(&self) -> Vec<(ProducerKey, Arc<Producer>)> {
+        self.map.iter().map(|(key, producer)| (*key, Arc::clone(producer))).collect()
     }
 
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&ProducerKey, &Producer)> {
-        self.map.iter()
+    /// Those of one tenant.
+    pub fn shared_of(&self, tenant: u32) -> Vec<(ProducerId, Arc<Producer>)> {
+        let mine = self.map.iter().filter(|((of, _), _)| *of == tenant);
+        mine.map(|((_, id), producer)| (*id, Arc::clone(producer))).collect()
     }
 
     pub fn forgotten(&self) -> ProducersForgotten {
@@ -146,7 +146,7 @@ impl Producers {
     }
 
     pub fn restore(&mut self, key: ProducerKey, producer: Producer) {
-        self.map.insert(key, producer);
+        self.map.insert(key, Arc::new(producer));
     }
 
     pub fn restore_forgotten(&mut self, forgotten: ProducersForgotten) {

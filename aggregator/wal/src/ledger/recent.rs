@@ -2,13 +2,14 @@
 //! snapshot, which is behind the log by what its reader has not read yet.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 use ridealong_common::ids::ProducerId;
 use ridealong_common::table::Table;
 
 use super::Ledger;
-use super::producers::Arrival;
-use crate::books::{ProducerBooks, RowCounts, TableBooks, TenantBooks};
+use super::producers::{Arrival, Producer};
+use crate::books::{ProducerBooks, ProducersForgotten, RowCounts, TableBooks, TenantBooks};
 use crate::entry::Position;
 
 /// Records that are remembered, about 150 bytes each: a reader is behind by milliseconds, which is far fewer.
@@ -19,6 +20,7 @@ pub(super) struct Recent {
     changes: VecDeque<Change>,
 }
 
+#[derive(Clone)]
 pub(super) struct Change {
     pub position: Position,
     pub received_at_us: i64,
@@ -53,26 +55,47 @@ impl Recent {
 }
 
 impl Ledger {
-    /// A tenant's books as of `position`; None when that is too long ago. Exact but for producers that were forgotten
-    /// since: they are forgotten in it already.
-    pub fn tenant_books(&self, tenant: &str, position: Position) -> Option<TenantBooks> {
+    /// What a tenant's books as of `position` are made of; None when that is too long ago.
+    pub fn tenant_moment(&self, tenant: &str, position: Position) -> Option<TenantMoment> {
         let position = position.min(self.position);
         if !self.recent.reaches(position, self.position) {
             return None;
         }
-        let Some(number) = self.tenants.number(tenant) else {
-            return Some(TenantBooks { position, ..TenantBooks::default() });
-        };
-        let of_tenant = self.tenants.get(number);
-        let mine = self.producers.iter().filter(|((tenant, _), _)| *tenant == number);
-        let books = TenantBooks {
+        let number = self.tenants.number(tenant);
+        let of_tenant = number.map(|number| self.tenants.get(number));
+        Some(TenantMoment {
             position,
-            tables: of_tenant.books().collect(),
-            producers: mine.map(|((_, id), producer)| producer.books(of_tenant.name.clone(), *id)).collect(),
-            forgotten: of_tenant.forgotten,
+            tenant: tenant.into(),
+            tables: of_tenant.map(|tenant| tenant.books().collect()).unwrap_or_default(),
+            forgotten: of_tenant.map(|tenant| tenant.forgotten).unwrap_or_default(),
+            producers: number.map(|number| self.producers.shared_of(number)).unwrap_or_default(),
+            since: self.recent.after(position).filter(|change| Some(change.tenant) == number).cloned().collect(),
+        })
+    }
+}
+
+/// One tenant's part of the ledger, to be written out as books without holding it.
+pub(crate) struct TenantMoment {
+    position: Position,
+    tenant: Arc<str>,
+    tables: Vec<TableBooks>,
+    forgotten: ProducersForgotten,
+    producers: Vec<(ProducerId, Arc<Producer>)>,
+    /// What came after the position, oldest first.
+    since: Vec<Change>,
+}
+
+impl TenantMoment {
+    /// Exact but for producers that were forgotten since: they are forgotten in it already.
+    pub fn books(self) -> TenantBooks {
+        let producers = self.producers.iter().map(|(id, producer)| producer.books(self.tenant.clone(), *id));
+        let books = TenantBooks {
+            position: self.position,
+            producers: producers.collect(),
+            tables: self.tables,
+            forgotten: self.forgotten,
         };
-        let since = self.recent.after(position).filter(|change| change.tenant == number);
-        Some(Rewind::new(books).back(since.rev()))
+        Rewind::new(books).back(self.since.iter().rev())
     }
 }
 

@@ -82,6 +82,10 @@ impl Tenants {
         }
     }
 
+    pub fn names(&self) -> Vec<Arc<str>> {
+        self.list.iter().map(|tenant| tenant.name.clone()).collect()
+    }
+
     pub fn list(&self) -> &[Tenant] {
         &self.list
     }

@@ -1,0 +1,3 @@
+//! placeholder
+pub struct Client;
+pub struct Clients;

@@ -1,0 +1,9 @@
+//! What a user agent and an address tell about their sender. Knows no events, no log, no tenants.
+//!
+//! [`user_agent`] has the rules of uap-core and their answers; [`client`] makes of these the few words that stand in a row,
+//! and remembers them.
+
+pub mod client;
+pub mod user_agent;
+
+pub use client::{Client, Clients};
