@@ -10,21 +10,24 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use parking_lot::Mutex;
 use ridealong_engine::datafusion::arrow::array::RecordBatch;
+use ridealong_engine::datafusion::catalog::MemorySchemaProvider;
 use ridealong_engine::datafusion::common::{DataFusionError, ParamValues, ScalarValue};
 use ridealong_engine::datafusion::execution::memory_pool::FairSpillPool;
 use ridealong_engine::datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use ridealong_engine::datafusion::physical_plan::{displayable, execute_stream};
 use ridealong_lake::{Lake, Snapshot};
-use ridealong_model::ledger::LedgerSource;
+use ridealong_model::ledger::{LedgerSource, NoLedger};
 use ridealong_model::query::{Param, QueryAnswer, QueryEngine, QueryError, QueryRequest};
+use ridealong_model::segment::{ConditionFault, NoSegments, SegmentCheck, SegmentRules};
 use ridealong_model::tenant::TenantId;
 use thiserror::Error;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
+use crate::segments::{Segments, Warnings};
 use crate::system::Sources;
-use crate::{answer, guard, session, system};
+use crate::{answer, guard, segments, session, system};
 
 /// Rows acknowledged before a query are readable within this, or it is answered 503.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -58,10 +61,12 @@ pub struct Engine {
     runtime: Mutex<Option<Runtime>>,
     handle: tokio::runtime::Handle,
     slots: Arc<Semaphore>,
+    rules: Arc<dyn SegmentRules>,
+    warnings: Arc<Warnings>,
 }
 
 impl Engine {
-    pub fn start(lake: Lake, ledger: Arc<dyn LedgerSource>, options: EngineOptions) -> Result<Self, StartError> {
+    pub fn start(lake: Lake, options: EngineOptions) -> Result<Self, StartError> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(options.threads)
             .thread_name("query")
@@ -72,8 +77,24 @@ impl Engine {
         let environment = RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc()?;
         let slots = Arc::new(Semaphore::new(options.queries_max));
         let handle = runtime.handle().clone();
-        let system = Arc::new(Sources { ledger });
-        Ok(Self { lake, system, options, environment, runtime: Mutex::new(Some(runtime)), handle, slots })
+        let (rules, warnings) = (Arc::new(NoSegments), Arc::default());
+        let system = Arc::new(Sources { ledger: Arc::new(NoLedger) });
+        let runtime = Mutex::new(Some(runtime));
+        Ok(Self { lake, options, environment, runtime, handle, slots, rules, warnings, system })
+    }
+
+    /// With the books for `system.ledger`.
+    #[must_use]
+    pub fn with_ledger(mut self, ledger: Arc<dyn LedgerSource>) -> Self {
+        self.system = Arc::new(Sources { ledger });
+        self
+    }
+
+    /// With rules for the column `segment` of `users`.
+    #[must_use]
+    pub fn with_segments(mut self, rules: Arc<dyn SegmentRules>) -> Self {
+        self.rules = rules;
+        self
     }
 
     /// Abandons what runs. May be called from a runtime's thread.
@@ -97,6 +118,7 @@ impl QueryEngine for Engine {
             system: Arc::clone(&self.system),
             tenant: tenant.clone(),
             snapshot: Arc::new(snapshot),
+            segments: Segments { rules: self.rules.segments(tenant), warnings: Arc::clone(&self.warnings) },
             environment: Arc::clone(&self.environment),
             threads: self.options.threads,
             started,
@@ -110,6 +132,22 @@ impl QueryEngine for Engine {
             Ok(Err(error)) => Err(QueryError::Failed(format!("its task ended early: {error}"))),
             Ok(Ok(answer)) => answer,
         }
+    }
+}
+
+#[async_trait]
+impl SegmentCheck for Engine {
+    async fn check(&self, condition: &str) -> Result<(), ConditionFault> {
+        let (condition, environment) = (condition.to_owned(), Arc::clone(&self.environment));
+        let segments = Segments { rules: Arc::from([]), warnings: Arc::clone(&self.warnings) };
+        // On a thread for queries: planning recurses through the condition.
+        let task = self.handle.spawn(async move {
+            let unready = |error: DataFusionError| ConditionFault::Unreadable(error.strip_backtrace());
+            let none = Arc::new(MemorySchemaProvider::new());
+            let context = session::session(&Snapshot::default(), &segments, none, environment, 1).map_err(unready)?;
+            segments::check(&condition, &context.state())
+        });
+        task.await.unwrap_or_else(|error| Err(ConditionFault::Unreadable(format!("its task ended early: {error}"))))
     }
 }
 
@@ -128,6 +166,7 @@ struct Run {
     system: Arc<Sources>,
     tenant: TenantId,
     snapshot: Arc<Snapshot>,
+    segments: Segments,
     environment: Arc<RuntimeEnv>,
     threads: usize,
     started: Instant,
@@ -137,7 +176,8 @@ impl Run {
     async fn run(self) -> Result<QueryAnswer, QueryError> {
         let statement = guard::reading(&self.request.sql)?;
         let system = system::schema(&self.system, &self.tenant, &self.snapshot).map_err(fault)?;
-        let context = session::session(&self.snapshot, system, self.environment, self.threads).map_err(fault)?;
+        let context = session::session(&self.snapshot, &self.segments, system, self.environment, self.threads);
+        let context = context.map_err(fault)?;
         let state = context.state();
         let plan = state.statement_to_plan(statement).await.map_err(fault)?;
         guard::options().verify_plan(&plan).map_err(|error| QueryError::NotARead(error.strip_backtrace()))?;

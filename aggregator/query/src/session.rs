@@ -15,8 +15,10 @@ use ridealong_engine::datafusion::prelude::SessionConfig;
 use ridealong_engine::datafusion_functions_json;
 use ridealong_lake::Snapshot;
 
+use crate::derived::{Derived, Kind};
 use crate::percentile::percentile;
 use crate::provider::SnapshotTable;
+use crate::segments::Segments;
 use crate::system::SCHEMA;
 
 /// What makes much out of little in one step that no timeout can interrupt.
@@ -35,6 +37,7 @@ const GENERATORS: [&str; 9] = [
 /// `system`: the schema of that name.
 pub(crate) fn session(
     snapshot: &Snapshot,
+    segments: &Segments,
     system: Arc<dyn SchemaProvider>,
     runtime: Arc<RuntimeEnv>,
     threads: usize,
@@ -55,6 +58,9 @@ pub(crate) fn session(
     for table in Table::ALL {
         let scanned = snapshot.table(table).cloned().map_or_else(|| SnapshotTable::empty(table), SnapshotTable::new);
         context.register_table(table.name(), Arc::new(scanned))?;
+    }
+    for (name, kind) in [("sessions", Kind::Sessions), ("users", Kind::Users)] {
+        context.register_table(name, Arc::new(Derived::new(kind, snapshot, segments.clone())))?;
     }
     for catalog in context.catalog_names().iter().filter_map(|name| context.catalog(name)) {
         catalog.register_schema(SCHEMA, Arc::clone(&system))?;

@@ -37,6 +37,8 @@ pub struct Books {
     pub ids: IdsBooks,
     /// How often the same numbers came again with other content.
     pub conflicts: u64,
+    /// Records of the log that were damaged and given up by a salvage, ever.
+    pub records_lost: u64,
     /// Segments, checkpoint and runs of ids.
     pub bytes_on_disk: u64,
     pub segments: u64,
@@ -104,7 +106,7 @@ pub struct ProducerBooks {
     pub last_seen_us: i64,
     /// What became of its rows, by table.
     pub tables: Vec<(Table, RowCounts)>,
-    /// Of `received`: from before version 3 of the checkpoint, which tells apart what became of them.
+    /// Of `received`: from before version 4 of the checkpoint, which tells apart what became of them.
     pub unsplit: u64,
     pub conflicts: Option<Conflicts>,
 }

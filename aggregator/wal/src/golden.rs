@@ -1,4 +1,4 @@
-//! The formats as they were written once, for ever: version 1 of a segment and a run of ids, versions 1 to 3 of a
+//! The formats as they were written once, for ever: version 1 of a segment and a run of ids, versions 1 to 4 of a
 //! checkpoint.
 //!
 //! A new version gets new files beside these; `rewrite` is for the day on which it is made.
@@ -20,7 +20,8 @@ const SEGMENT: &[u8] = include_bytes!("golden/segment-1.log");
 const QUARANTINED: &[u8] = include_bytes!("golden/segment-1-quarantined.log");
 const CHECKPOINT_1: &[u8] = include_bytes!("golden/checkpoint-1");
 const CHECKPOINT_2: &[u8] = include_bytes!("golden/checkpoint-2");
-const CHECKPOINT: &[u8] = include_bytes!("golden/checkpoint-3");
+const CHECKPOINT_3: &[u8] = include_bytes!("golden/checkpoint-3");
+const CHECKPOINT: &[u8] = include_bytes!("golden/checkpoint-4");
 const RUN: &[u8] = include_bytes!("golden/ids-1.run");
 
 const SEGMENT_NAME: &str = "00000000000000000001.log";
@@ -117,7 +118,7 @@ fn today_writes_what_was_written_then() {
 
 #[test]
 fn today_reads_what_was_written_then() {
-    for (checkpoint, unsplit) in [(CHECKPOINT_1, 2), (CHECKPOINT_2, 2), (CHECKPOINT, 0)] {
+    for (checkpoint, unsplit) in [(CHECKPOINT_1, 2), (CHECKPOINT_2, 2), (CHECKPOINT_3, 2), (CHECKPOINT, 0)] {
         reads(checkpoint, unsplit);
     }
 }
@@ -157,7 +158,7 @@ fn reads(checkpoint: &[u8], unsplit: u64) {
 fn rewrite() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/golden");
     let files = files_now();
-    for (name, golden) in [(SEGMENT_NAME, "segment-1.log"), ("checkpoint", "checkpoint-3"), (RUN_NAME, "ids-1.run")] {
+    for (name, golden) in [(SEGMENT_NAME, "segment-1.log"), ("checkpoint", "checkpoint-4"), (RUN_NAME, "ids-1.run")] {
         std::fs::write(folder.join(golden), files.get(name).unwrap()).unwrap();
     }
     std::fs::write(folder.join("segment-1-quarantined.log"), quarantined_now()).unwrap();

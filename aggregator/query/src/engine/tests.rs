@@ -27,7 +27,8 @@ impl Sandbox {
         let (wal, _) = Wal::open(WalOptions::new(folder.path().join("log"))).expect("a log");
         let lake = Lake::open(LakeOptions::new(folder.path().join("lake")), wal.clone()).expect("a lake");
         let options = EngineOptions { threads: 2, memory_bytes: 64 << 20, queries_max: 4 };
-        let engine = Engine::start(lake.clone(), Arc::new(Ingest::new(wal.clone())), options).expect("an engine");
+        let engine = Engine::start(lake.clone(), options).expect("an engine");
+        let engine = engine.with_ledger(Arc::new(Ingest::new(wal.clone())));
         let runtime = Runtime::new().expect("a runtime");
         Self { _folder: folder, runtime, wal, lake, engine }
     }

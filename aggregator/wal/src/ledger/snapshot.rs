@@ -3,7 +3,8 @@
 //! | what | bytes |
 //! |---|---|
 //! | conflicts | 8 |
-//! | producers forgotten, their totals of announced, received and (not before version 3) given up | 8, 16, 16, 16 |
+//! | records lost | 8 (not before version 3) |
+//! | producers forgotten, their totals of announced, received and (not before version 4) given up | 8, 16, 16, 16 |
 //! | tenants | 4, then each: see below |
 //! | producers | 4, then each: see below |
 //! | ids: number of the first and of the next, forgotten early | 8, 8, 8 |
@@ -12,11 +13,11 @@
 //! Counts of rows: stored 8, duplicate by number 8, duplicate by id 8, quarantined 8.
 //!
 //! A tenant: length of the name 1, name; producers forgotten, as above; tables 1, then each: number 1, counts of all rows,
-//! of those without numbers, of those of forgotten producers. Before version 3: no producers forgotten, and a table is
+//! of those without numbers, of those of forgotten producers. Before version 4: no producers forgotten, and a table is
 //! number 1, rows stored 8, duplicate 8, quarantined 8 (not in version 1).
 //!
 //! A producer: tenant's place in the list 4, id 16, announced 8, received 8, given up 8, last seen µs 8, last position 8;
-//! runs held 4, then each: start 8, end 8; recent ranges 1, then each: first 8, rows 4, CRC 4. From version 3 on also:
+//! runs held 4, then each: start 8, end 8; recent ranges 1, then each: first 8, rows 4, CRC 4. From version 4 on also:
 //! unsplit 8; tables 1, then each: number 1, counts of rows; conflicts 8, and unless 0 the first and the last of them:
 //! first number 8, rows 4, at µs 8.
 
@@ -74,6 +75,7 @@ impl Ledger {
         let mut ledger = Ledger::new(log, limits);
         ledger.position = position;
         ledger.conflicts = fields.u64()?;
+        ledger.records_lost = if version < 3 { 0 } else { fields.u64()? };
         ledger.producers.restore_forgotten(counts::take_forgotten(&mut fields, version)?);
         let tenants = fields.count(2)?;
         for _ in 0..tenants {
@@ -95,6 +97,7 @@ impl Ledger {
     fn head(&self) -> Vec<u8> {
         let mut out = Vec::new();
         out.put_u64(self.conflicts);
+        out.put_u64(self.records_lost);
         counts::put_forgotten(&mut out, &self.producers.forgotten());
         out.put_count(self.tenants.list().len());
         for tenant in self.tenants.list() {
@@ -168,7 +171,7 @@ impl Restoring {
 fn read_tenant(fields: &mut Fields<'_>, version: u32, tenants: &mut Tenants) -> Option<()> {
     let bytes = usize::from(fields.u8()?);
     let tenant = tenants.intern(str::from_utf8(fields.take(bytes)?).ok()?);
-    if version >= 3 {
+    if version >= 4 {
         tenants.get_mut(tenant).forgotten = counts::take_forgotten(fields, version)?;
     }
     for _ in 0..fields.u8()? {
@@ -176,7 +179,7 @@ fn read_tenant(fields: &mut Fields<'_>, version: u32, tenants: &mut Tenants) -> 
         let rows = counts::take_rows(fields, version)?;
         let (unnumbered, forgotten) = match version {
             // Who sent them is not known any more.
-            ..3 => (RowCounts::default(), rows),
+            ..4 => (RowCounts::default(), rows),
             _ => (counts::take_rows(fields, version)?, counts::take_rows(fields, version)?),
         };
         *tenants.get_mut(tenant).table_mut(table) = TableCounts { rows, unnumbered, forgotten };
@@ -225,7 +228,7 @@ fn read_producer(fields: &mut Fields<'_>, version: u32) -> Option<(ProducerKey, 
     let mut producer =
         Producer { announced, received, given_up, last_seen_us, last_position, held, recent, ..Producer::default() };
     producer.unsplit = received;
-    if version >= 3 {
+    if version >= 4 {
         producer.unsplit = fields.u64()?;
         let tables = 0..fields.u8()?;
         producer.tables = tables

@@ -11,10 +11,10 @@ pub(super) fn put_rows(out: &mut Vec<u8>, rows: &RowCounts) {
     }
 }
 
-/// Before version 3 all duplicates are said to be by number.
+/// Before version 4 all duplicates are said to be by number.
 pub(super) fn take_rows(fields: &mut Fields<'_>, version: u32) -> Option<RowCounts> {
     let [stored, duplicate_numbers] = [fields.u64()?, fields.u64()?];
-    let duplicate_ids = if version < 3 { 0 } else { fields.u64()? };
+    let duplicate_ids = if version < 4 { 0 } else { fields.u64()? };
     let quarantined = if version < 2 { 0 } else { fields.u64()? };
     Some(RowCounts { stored, duplicate_numbers, duplicate_ids, quarantined })
 }
@@ -34,7 +34,7 @@ pub(super) fn take_forgotten(fields: &mut Fields<'_>, version: u32) -> Option<Pr
     let producers = fields.u64()?;
     let mut total = || Some(u128::from_le_bytes(fields.array()?));
     let [announced, received] = [total()?, total()?];
-    let given_up = if version < 3 { 0 } else { total()? };
+    let given_up = if version < 4 { 0 } else { total()? };
     Some(ProducersForgotten { producers, announced, received, given_up })
 }
 
