@@ -55,7 +55,7 @@ async fn a_table_that_was_never_finished_is_made() {
             let name = crate::store::unfinished_name(&versions.join("00000000000000000000.json"));
             std::fs::write(name, "{\"protocol\":").expect("written");
         }
-        let table = DeltaLog::open_or_make(folder.path(), Table::Requests, LogId::draw()).await;
+        let table = DeltaLog::open_or_make(&real(), folder.path(), Table::Requests, LogId::draw()).await;
         let mut table = table.unwrap_or_else(|error| panic!("{leftover:?}: {error:?}"));
         table.commit(&[batch(0, 3, 0)], Position(7)).await.expect("committed");
         assert_eq!(table.cold().expect("read").rows(), 3);

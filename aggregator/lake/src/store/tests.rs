@@ -71,7 +71,7 @@ fn a_failed_publication_leaves_no_name_behind() {
 #[tokio::test]
 async fn what_a_crash_left_unfinished_is_not_listed() {
     let folder = tempfile::tempdir().expect("a folder");
-    let store = DurableStore::new();
+    let store = DurableStore::new(Arc::new(RealFiles));
     let commit = folder.path().join("_delta_log/00000000000000000000.json");
     std::fs::create_dir(folder.path().join("_delta_log")).expect("made");
     std::fs::write(unfinished_name(&commit), "half of it").expect("written");
