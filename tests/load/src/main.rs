@@ -11,6 +11,7 @@ mod fresh;
 mod idle;
 mod json;
 mod measured;
+mod overload;
 mod process;
 mod program;
 mod report;
@@ -41,6 +42,8 @@ enum Command {
     Batches(batches::Options),
     /// JSON events a second through POST /batch-track, acknowledged when fsynced
     Json(json::Options),
+    /// Goodput, memory and health at many times what can be taken
+    Overload(overload::Options),
     /// Memory of the agent with many silent connections
     Idle(idle::Options),
     /// Start-up time of both programs, and memory and processor time when idle
@@ -64,6 +67,7 @@ fn run(arguments: Arguments) -> Result<()> {
     match arguments.command {
         Command::Batches(options) => runtime.block_on(batches::run(options, &binaries)),
         Command::Json(options) => runtime.block_on(json::run(options, &binaries)),
+        Command::Overload(options) => runtime.block_on(overload::run(options, &binaries)),
         Command::Idle(options) => runtime.block_on(idle::run(options, &binaries)),
         Command::Rest(options) => runtime.block_on(rest::run(options, &binaries)),
     }
