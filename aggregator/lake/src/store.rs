@@ -28,7 +28,8 @@ use ridealong_engine::deltalake::logstore::object_store::{
 
 pub(crate) use files::{Files, RealFiles};
 
-/// Distinguishes unfinished files of one process. The `#` keeps them out of the local file system's listings.
+/// Distinguishes unfinished files of one process. A `#` and digits alone keep them out of the local file system's listings:
+/// a table of which only an unfinished commit is there is none.
 static UNFINISHED: AtomicU64 = AtomicU64::new(0);
 
 #[derive(Debug)]
@@ -81,7 +82,7 @@ fn publish(files: &dyn Files, path: &FilePath, payload: &PutPayload, mode: Publi
 
 fn unfinished_name(path: &FilePath) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push(format!("#{}-{}", std::process::id(), UNFINISHED.fetch_add(1, Ordering::Relaxed)));
+    name.push(format!("#{}{:010}", std::process::id(), UNFINISHED.fetch_add(1, Ordering::Relaxed)));
     PathBuf::from(name)
 }
 
