@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ridealong_model::budget::Budget;
+
 use crate::store::{Files, RealFiles};
 
 #[derive(Clone, Debug)]
@@ -19,6 +21,8 @@ pub struct LakeOptions {
     pub flush_age: Duration,
     /// Hot rows of all tables: past it the log is read no further until a flush has succeeded.
     pub hot_bytes_max: usize,
+    /// Memory of the whole program: hot rows are counted there, and flushed early when it runs short.
+    pub budget: Arc<Budget>,
     /// Tenants with tables.
     pub tenants_max: usize,
     /// By which the tables' files are changed; tests bring their own.
@@ -33,6 +37,7 @@ impl LakeOptions {
             flush_bytes: 128 << 20,
             flush_age: Duration::from_secs(300),
             hot_bytes_max: 1 << 30,
+            budget: Budget::new(u64::MAX),
             tenants_max: 200,
             files: Arc::new(RealFiles),
         }

@@ -15,6 +15,7 @@ use std::ops::Range;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -28,8 +29,7 @@ use ridealong_engine::deltalake::logstore::object_store::{
 
 pub(crate) use files::{Files, RealFiles};
 
-/// Distinguishes unfinished files of one process. A `#` and digits alone keep them out of the local file system's listings:
-/// a table of which only an unfinished commit is there is none.
+/// Distinguishes unfinished files of one process.
 static UNFINISHED: AtomicU64 = AtomicU64::new(0);
 
 #[derive(Debug)]
@@ -80,9 +80,13 @@ fn publish(files: &dyn Files, path: &FilePath, payload: &PutPayload, mode: Publi
     files.sync_folder(folder)
 }
 
-fn unfinished_name(path: &FilePath) -> PathBuf {
+/// `#` and nothing but digits after it keep a file out of the local file system's listings: one that a crash left behind
+/// must not be taken for the commit that it was to become. The time tells it from one of an earlier process.
+pub(crate) fn unfinished_name(path: &FilePath) -> PathBuf {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+    let number = UNFINISHED.fetch_add(1, Ordering::Relaxed);
     let mut name = path.as_os_str().to_owned();
-    name.push(format!("#{}{:010}", std::process::id(), UNFINISHED.fetch_add(1, Ordering::Relaxed)));
+    name.push(format!("#{since_1970}{:010}{number:010}", std::process::id()));
     PathBuf::from(name)
 }
 

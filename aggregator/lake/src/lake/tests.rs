@@ -281,3 +281,23 @@ fn visits_and_events_at_different_positions_survive_a_restart() {
 fn real() -> Arc<dyn crate::store::Files> {
     Arc::new(crate::store::RealFiles)
 }
+
+/// The folder is there, and what the first commit was to become; the commit is not.
+#[test]
+fn a_kill_within_a_tables_first_commit_does_not_stop_the_next_start() {
+    let sandbox = Sandbox::new();
+    let (wal, lake) = sandbox.open(|_| {});
+    sandbox.track(&wal, "u", 0..3);
+    sandbox.pin(&lake);
+    lake.shared.closing.cancel();
+    wal.close();
+    let folder = sandbox.folder.path().join("lake/default/visits/_delta_log");
+    std::fs::create_dir_all(&folder).expect("made");
+    let unfinished = crate::store::unfinished_name(&folder.join("00000000000000000000.json"));
+    std::fs::write(unfinished, "{").expect("written");
+    let (_wal, lake) = sandbox.open(|_| {});
+    assert_eq!(visits(&sandbox.pin(&lake)), (3, 0));
+    sandbox.flush(&lake);
+    assert_eq!(visits(&sandbox.pin(&lake)), (0, 1));
+    lake.close();
+}

@@ -67,3 +67,17 @@ fn a_failed_publication_leaves_no_name_behind() {
     assert_eq!(std::fs::read(&path).expect("read"), b"first");
     assert_eq!(std::fs::read_dir(folder.path()).expect("listed").count(), 1);
 }
+
+#[tokio::test]
+async fn what_a_crash_left_unfinished_is_not_listed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = DurableStore::new(Arc::new(RealFiles));
+    let commit = folder.path().join("_delta_log/00000000000000000000.json");
+    std::fs::create_dir(folder.path().join("_delta_log")).expect("made");
+    std::fs::write(unfinished_name(&commit), "half of it").expect("written");
+    let listed: Vec<_> = store.list(Some(&at(folder.path(), "_delta_log"))).try_collect().await.expect("listed");
+    assert!(listed.is_empty(), "{listed:?}");
+    store.put(&at(folder.path(), "_delta_log/00000000000000000000.json"), "all of it".into()).await.expect("put");
+    let listed: Vec<_> = store.list(Some(&at(folder.path(), "_delta_log"))).try_collect().await.expect("listed");
+    assert_eq!(listed.len(), 1, "{listed:?}");
+}
