@@ -68,6 +68,14 @@ impl Running {
     }
 }
 
+/// Fifteen rows in the log, none of them in a table: there is none yet.
+fn fresh(folder: &Path, runtime: &Runtime) -> Running {
+    std::fs::create_dir_all(folder.join("lake")).expect("a folder");
+    let running = open(folder, Forgetful::new(&folder.join("lake")));
+    running.append(runtime, 0, 15);
+    running
+}
+
 /// A table of ten rows, and five that are still hot.
 fn begun(folder: &Path, runtime: &Runtime) -> Running {
     std::fs::create_dir_all(folder.join("lake")).expect("a folder");
@@ -77,6 +85,8 @@ fn begun(folder: &Path, runtime: &Runtime) -> Running {
     running.append(runtime, 10, 5);
     running
 }
+
+type Begin = fn(&Path, &Runtime) -> Running;
 
 /// What is found after a power cut, opened again.
 fn again(running: &Running, from: &Path, into: &Path, seed: u64) -> Running {
@@ -88,9 +98,9 @@ fn again(running: &Running, from: &Path, into: &Path, seed: u64) -> Running {
     open(into, running.files.after_power_loss(&into.join("lake"), seed))
 }
 
-fn calls_of_a_flush(runtime: &Runtime) -> u64 {
+fn calls_of_a_flush(begin: Begin, runtime: &Runtime) -> u64 {
     let folder = tempfile::tempdir().expect("a folder");
-    let running = begun(folder.path(), runtime);
+    let running = begin(folder.path(), runtime);
     let before = running.files.calls();
     assert!(running.flush(runtime));
     let calls = running.files.calls() - before;
@@ -101,12 +111,21 @@ fn calls_of_a_flush(runtime: &Runtime) -> u64 {
 
 #[test]
 fn a_flush_that_dies_at_any_call_loses_and_doubles_nothing() {
+    dies_at_any_call(begun);
+}
+
+#[test]
+fn the_first_flush_of_all_may_die_while_it_makes_the_table() {
+    dies_at_any_call(fresh);
+}
+
+fn dies_at_any_call(begin: Begin) {
     let runtime = Runtime::new().expect("a runtime");
-    for calls in 0..=calls_of_a_flush(&runtime) {
+    for calls in 0..=calls_of_a_flush(begin, &runtime) {
         for seed in 0..4 {
             let folder = tempfile::tempdir().expect("a folder");
             let (before, after) = (folder.path().join("before"), folder.path().join("after"));
-            let running = begun(&before, &runtime);
+            let running = begin(&before, &runtime);
             running.files.die_after(calls);
             running.flush(&runtime);
             running.stop();
@@ -122,12 +141,21 @@ fn a_flush_that_dies_at_any_call_loses_and_doubles_nothing() {
 
 #[test]
 fn any_call_of_a_flush_may_fail_once() {
+    one_call_fails(begun);
+}
+
+#[test]
+fn any_call_of_the_first_flush_may_fail_once() {
+    one_call_fails(fresh);
+}
+
+fn one_call_fails(begin: Begin) {
     let runtime = Runtime::new().expect("a runtime");
-    for calls in 0..calls_of_a_flush(&runtime) {
+    for calls in 0..calls_of_a_flush(begin, &runtime) {
         for fault in [Fault::Refused, Fault::Full, Fault::Unnoticed] {
             let folder = tempfile::tempdir().expect("a folder");
             let (before, after) = (folder.path().join("before"), folder.path().join("after"));
-            let running = begun(&before, &runtime);
+            let running = begin(&before, &runtime);
             running.files.fail_after(calls, fault);
             running.flush(&runtime);
             assert_eq!(running.rows(&runtime), 15, "{fault:?} at call {calls}");
