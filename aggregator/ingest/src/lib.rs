@@ -4,6 +4,7 @@
 //! Two doors lead in: [`Ingest::accept_frame`] for agents' batches and [`Ingest::accept_events`] for JSON events. Every
 //! event ends in exactly one of stored, duplicate, refused; refusals are counted here, by reason. Knows no HTTP.
 
+mod admission;
 mod commit;
 mod decode;
 mod door;
@@ -12,6 +13,7 @@ mod refusal;
 mod tally;
 mod validate;
 
+pub use admission::Admission;
 pub use door::{FrameReceipt, Ingest};
 pub use events::{EventReceipt, EventStatus};
 pub use refusal::Refusal;

@@ -11,10 +11,10 @@ use futures::StreamExt;
 use parking_lot::Mutex;
 use ridealong_engine::datafusion::arrow::array::RecordBatch;
 use ridealong_engine::datafusion::common::{DataFusionError, ParamValues, ScalarValue};
-use ridealong_engine::datafusion::execution::memory_pool::FairSpillPool;
 use ridealong_engine::datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use ridealong_engine::datafusion::physical_plan::{displayable, execute_stream};
 use ridealong_lake::{Lake, Snapshot};
+use ridealong_model::budget::{Account, Budget};
 use ridealong_model::query::{Param, QueryAnswer, QueryEngine, QueryError, QueryRequest};
 use ridealong_model::segment::{ConditionFault, NoSegments, SegmentCheck, SegmentRules};
 use ridealong_model::tenant::TenantId;
@@ -23,6 +23,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
+use crate::budget_pool::BudgetPool;
 use crate::segments::{Segments, Warnings};
 use crate::{answer, guard, segments, session};
 
@@ -38,6 +39,8 @@ pub struct EngineOptions {
     pub threads: usize,
     /// Memory that all queries share; sorts and groupings past it spill to disk.
     pub memory_bytes: usize,
+    /// Memory of the whole program, of which queries take a part.
+    pub budget: Arc<Budget>,
     /// Queries at once; more wait for a moment and are then refused.
     pub queries_max: usize,
 }
@@ -69,7 +72,7 @@ impl Engine {
             .thread_stack_size(STACK_BYTES)
             .enable_all()
             .build()?;
-        let pool = Arc::new(FairSpillPool::new(options.memory_bytes));
+        let pool = Arc::new(BudgetPool::new(options.memory_bytes, Arc::clone(&options.budget)));
         let environment = RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc()?;
         let slots = Arc::new(Semaphore::new(options.queries_max));
         let handle = runtime.handle().clone();
@@ -101,6 +104,10 @@ impl QueryEngine for Engine {
     async fn query(&self, tenant: &TenantId, request: QueryRequest) -> Result<QueryAnswer, QueryError> {
         let started = Instant::now();
         let timeout = request.timeout;
+        if !self.options.budget.has_room(Account::Queries, 0) {
+            self.options.budget.count_refusal();
+            return Err(QueryError::Busy);
+        }
         let slot = tokio::time::timeout(timeout.min(PATIENCE), Arc::clone(&self.slots).acquire_owned()).await;
         let Ok(Ok(slot)) = slot else { return Err(QueryError::Busy) };
         let snapshot = self.lake.pin(tenant.as_str(), PATIENCE).await.ok_or(QueryError::Behind)?;

@@ -102,7 +102,8 @@ fn a_table_that_was_never_flushed_survives_a_restart() {
     // Another table is further on, as if its rows had been many.
     let log = wal.log_id();
     let folder = sandbox.folder.path().join("lake/default/host_metrics");
-    let mut other = sandbox.runtime.block_on(DeltaLog::open_or_make(&folder, Table::HostMetrics, log)).expect("made");
+    let mut other =
+        sandbox.runtime.block_on(DeltaLog::open_or_make(&real(), &folder, Table::HostMetrics, log)).expect("made");
     let nulls = crate::hot::tests::rows(1);
     let times = ridealong_engine::datafusion::arrow::array::TimestampMicrosecondArray::from(vec![1]);
     let mut columns = nulls.columns().to_vec();
@@ -263,7 +264,8 @@ fn visits_and_events_at_different_positions_survive_a_restart() {
     let pinned = sandbox.pin(&lake);
     let hot = &pinned.table(Table::Visits).expect("visits").hot;
     let folder = sandbox.folder.path().join("lake/default/visits");
-    let log = DeltaLog::open_or_make(&folder, Table::Visits, wal.log_id());
+    let files = real();
+    let log = DeltaLog::open_or_make(&files, &folder, Table::Visits, wal.log_id());
     let mut delta = sandbox.runtime.block_on(log).expect("made");
     sandbox.runtime.block_on(delta.commit(hot, wal.durable())).expect("committed");
     lake.shared.closing.cancel();
@@ -294,4 +296,8 @@ fn a_kill_within_a_tables_first_commit_does_not_stop_the_next_start() {
     sandbox.flush(&lake);
     assert_eq!(visits(&sandbox.pin(&lake)), (0, 1));
     lake.close();
+}
+
+fn real() -> Arc<dyn crate::store::Files> {
+    Arc::new(crate::store::RealFiles)
 }

@@ -131,7 +131,12 @@ impl Running {
 fn open(folder: &Path, rules: &Arc<[Segment]>) -> Running {
     let (wal, _) = Wal::open(WalOptions::new(folder.join("log"))).expect("a log");
     let lake = Lake::open(LakeOptions::new(folder.join("lake")), wal.clone()).expect("a lake");
-    let options = EngineOptions { threads: 2, memory_bytes: 64 << 20, queries_max: 4 };
+    let options = EngineOptions {
+        threads: 2,
+        memory_bytes: 64 << 20,
+        queries_max: 4,
+        budget: ridealong_model::budget::Budget::new(u64::MAX),
+    };
     let engine = Engine::start(lake.clone(), options).expect("an engine");
     Running { wal, lake, engine: engine.with_segments(Arc::new(Fixed(Arc::clone(rules)))) }
 }
