@@ -41,9 +41,10 @@ pub fn serve(config: Config, unknown_variables: &[String], salvage: bool) -> Res
     let budget = Budget::new(config.memory_max.bytes());
     memory::watch(Arc::clone(&budget))?;
     let lake = start_lake(&config, &data, &wal, &budget)?;
-    let engine = start_engine(&config, &lake, &budget)?;
+    let ingest = Ingest::new(wal.clone());
+    let engine = start_engine(&config, &lake, &ingest, &budget)?;
     let services = Services {
-        ingest: Ingest::new(wal.clone()),
+        ingest,
         admission: Admission::new(budget, Arc::new(lake.clone())),
         engine: Arc::clone(&engine) as _,
         lake: Arc::new(lake.clone()),
@@ -110,14 +111,15 @@ fn start_lake(config: &Config, data: &Path, wal: &Wal, budget: &Arc<Budget>) -> 
     Lake::open(options, wal.clone()).context("cannot open the lake")
 }
 
-fn start_engine(config: &Config, lake: &Lake, budget: &Arc<Budget>) -> Result<Arc<Engine>> {
+fn start_engine(config: &Config, lake: &Lake, ingest: &Ingest, budget: &Arc<Budget>) -> Result<Arc<Engine>> {
     let options = EngineOptions {
         threads: config.query_threads,
         memory_bytes: config.query_memory.bytes() as usize,
         budget: Arc::clone(budget),
         queries_max: config.queries_max as usize,
     };
-    Ok(Arc::new(Engine::start(lake.clone(), options).context("cannot start the query engine")?))
+    let engine = Engine::start(lake.clone(), options).context("cannot start the query engine")?;
+    Ok(Arc::new(engine.with_ledger(Arc::new(ingest.clone()))))
 }
 
 fn disk(data: &Path) -> Disk {

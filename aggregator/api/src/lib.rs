@@ -8,6 +8,7 @@ mod events;
 mod failure;
 mod flush;
 mod health;
+mod lag;
 mod performance;
 mod prometheus;
 mod query;

@@ -50,6 +50,7 @@ pub(crate) fn follow(shared: &Shared, start: Position) {
 
 /// Nothing is left to read: says so, and waits for more.
 fn wait(shared: &Shared, follower: &Follower) {
+    shared.tables.append(Vec::new(), follower.position());
     shared.readable.send_if_modified(|readable| {
         let advanced = follower.position() > *readable;
         *readable = (*readable).max(follower.position());
@@ -117,8 +118,8 @@ fn take(shared: &Shared, entries: &[Entry]) {
             shared.tables.add(key.clone(), Default::default(), Position(0));
         }
     }
-    shared.tables.append(added);
     if let Some(last) = entries.last() {
+        shared.tables.append(added, last.position);
         shared.readable.send_replace(last.position);
     }
 }

@@ -187,6 +187,8 @@ impl LakePort for Lake {
                 cold_bytes: fill.cold.bytes(),
                 files: fill.cold.files.len() as u64,
                 delta_version: fill.cold.version,
+                oldest_hot_received_us: fill.oldest_hot_received_us,
+                newest_us: fill.newest_us,
             })
             .collect();
         let counters = self.shared.counters.lock();

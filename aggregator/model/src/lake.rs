@@ -50,4 +50,10 @@ pub struct TableStatus {
     pub cold_bytes: u64,
     pub files: u64,
     pub delta_version: Option<i64>,
+    /// When the oldest of the hot rows was received.
+    #[serde(skip)]
+    pub oldest_hot_received_us: Option<i64>,
+    /// The newest `timestamp` that a query can see.
+    #[serde(skip)]
+    pub newest_us: Option<i64>,
 }

@@ -10,11 +10,13 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use parking_lot::Mutex;
 use ridealong_engine::datafusion::arrow::array::RecordBatch;
+use ridealong_engine::datafusion::catalog::MemorySchemaProvider;
 use ridealong_engine::datafusion::common::{DataFusionError, ParamValues, ScalarValue};
 use ridealong_engine::datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use ridealong_engine::datafusion::physical_plan::{displayable, execute_stream};
 use ridealong_lake::{Lake, Snapshot};
 use ridealong_model::budget::{Account, Budget};
+use ridealong_model::ledger::{LedgerSource, NoLedger};
 use ridealong_model::query::{Param, QueryAnswer, QueryEngine, QueryError, QueryRequest};
 use ridealong_model::segment::{ConditionFault, NoSegments, SegmentCheck, SegmentRules};
 use ridealong_model::tenant::TenantId;
@@ -25,7 +27,8 @@ use uuid::Uuid;
 
 use crate::budget_pool::BudgetPool;
 use crate::segments::{Segments, Warnings};
-use crate::{answer, guard, segments, session};
+use crate::system::Sources;
+use crate::{answer, guard, segments, session, system};
 
 /// Rows acknowledged before a query are readable within this, or it is answered 503.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -55,6 +58,7 @@ pub enum StartError {
 
 pub struct Engine {
     lake: Lake,
+    system: Arc<Sources>,
     options: EngineOptions,
     environment: Arc<RuntimeEnv>,
     runtime: Mutex<Option<Runtime>>,
@@ -77,7 +81,16 @@ impl Engine {
         let slots = Arc::new(Semaphore::new(options.queries_max));
         let handle = runtime.handle().clone();
         let (rules, warnings) = (Arc::new(NoSegments), Arc::default());
-        Ok(Self { lake, options, environment, runtime: Mutex::new(Some(runtime)), handle, slots, rules, warnings })
+        let system = Arc::new(Sources { ledger: Arc::new(NoLedger) });
+        let runtime = Mutex::new(Some(runtime));
+        Ok(Self { lake, options, environment, runtime, handle, slots, rules, warnings, system })
+    }
+
+    /// With the books for `system.ledger`.
+    #[must_use]
+    pub fn with_ledger(mut self, ledger: Arc<dyn LedgerSource>) -> Self {
+        self.system = Arc::new(Sources { ledger });
+        self
     }
 
     /// With rules for the column `segment` of `users`.
@@ -113,7 +126,9 @@ impl QueryEngine for Engine {
         let snapshot = self.lake.pin(tenant.as_str(), PATIENCE).await.ok_or(QueryError::Behind)?;
         let run = Run {
             request,
-            snapshot,
+            system: Arc::clone(&self.system),
+            tenant: tenant.clone(),
+            snapshot: Arc::new(snapshot),
             segments: self.segments(tenant.clone()),
             environment: Arc::clone(&self.environment),
             threads: self.options.threads,
@@ -139,7 +154,8 @@ impl SegmentCheck for Engine {
         // On a thread for queries: planning recurses through the condition.
         let task = self.handle.spawn(async move {
             let unready = |error: DataFusionError| ConditionFault::Unreadable(error.strip_backtrace());
-            let context = session::session(&Snapshot::default(), &segments, environment, 1).map_err(unready)?;
+            let none = Arc::new(MemorySchemaProvider::new());
+            let context = session::session(&Snapshot::default(), &segments, none, environment, 1).map_err(unready)?;
             segments::check(&condition, &context.state())
         });
         task.await.unwrap_or_else(|error| Err(ConditionFault::Unreadable(format!("its task ended early: {error}"))))
@@ -158,7 +174,9 @@ impl<T> Drop for AbortOnDrop<T> {
 /// One query on its way.
 struct Run {
     request: QueryRequest,
-    snapshot: Snapshot,
+    system: Arc<Sources>,
+    tenant: TenantId,
+    snapshot: Arc<Snapshot>,
     segments: Segments,
     environment: Arc<RuntimeEnv>,
     threads: usize,
@@ -168,7 +186,8 @@ struct Run {
 impl Run {
     async fn run(self) -> Result<QueryAnswer, QueryError> {
         let statement = guard::reading(&self.request.sql)?;
-        let context = session::session(&self.snapshot, &self.segments, self.environment, self.threads);
+        let system = system::schema(&self.system, &self.tenant, &self.snapshot).map_err(fault)?;
+        let context = session::session(&self.snapshot, &self.segments, system, self.environment, self.threads);
         let context = context.map_err(fault)?;
         let state = context.state();
         let plan = state.statement_to_plan(statement).await.map_err(fault)?;
@@ -235,6 +254,9 @@ fn fault(error: DataFusionError) -> QueryError {
         | DataFusionError::NotImplemented(_)
         | DataFusionError::ArrowError(..)
         | DataFusionError::Execution(_) => QueryError::Invalid(error.strip_backtrace()),
+        DataFusionError::External(source) if matches!(source.downcast_ref(), Some(QueryError::Behind)) => {
+            QueryError::Behind
+        }
         _ => QueryError::Failed(error.strip_backtrace()),
     }
 }

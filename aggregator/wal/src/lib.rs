@@ -41,7 +41,10 @@ mod golden;
 #[cfg(test)]
 mod testing;
 
-pub use books::{Books, FollowerBooks, IdsBooks, ProducerBooks, ProducersForgotten, TableBooks};
+pub use books::{
+    Books, Conflict, Conflicts, FollowerBooks, IdsBooks, ProducerBooks, ProducersForgotten, RowCounts, TableBooks,
+    TenantBooks,
+};
 pub use entry::{Appended, Entry, LogId, NewEntry, Numbers, Position};
 pub use follower::{Follower, ReadError, Wake};
 pub use options::{Clock, WalOptions};

@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 
-use crate::books::Books;
+use crate::books::{Books, TenantBooks};
 use crate::disk::{Disk, RealDisk};
 use crate::entry::{Appended, LogId, NewEntry, Position};
 use crate::follower::Follower;
 use crate::keeper;
-use crate::ledger::Limits;
+use crate::ledger::{Limits, TenantMoment};
 use crate::options::{Clock, WalOptions};
 use crate::queue::{Answer, AppendError, Job};
 use crate::record::{PAYLOAD_BYTES_MAX, ROWS_MAX, TENANT_BYTES_MAX};
@@ -163,6 +163,18 @@ impl Wal {
         books
     }
 
+    /// A tenant's books as of a position a little while ago, or of now when that is yet to come; None when it is too long
+    /// ago. Blocking, as [`Wal::books`].
+    pub fn tenant_books(&self, tenant: &str, position: Position) -> Option<TenantBooks> {
+        let moment = self.shared().ledger.lock().tenant_moment(tenant, position);
+        moment.map(TenantMoment::books)
+    }
+
+    /// When the oldest stored row after `position` was received; None when there is none.
+    pub fn oldest_stored_after(&self, position: Position) -> Option<i64> {
+        self.shared().ledger.lock().oldest_stored_after(position)
+    }
+
     /// Writes and answers what is queued, then stops; later appends are refused. Blocking.
     pub fn close(&self) {
         self.handle.close();
@@ -226,7 +238,7 @@ fn check(entry: &NewEntry) -> Result<(), &'static str> {
 }
 
 #[cfg(test)]
-mod model;
+pub(crate) mod model;
 #[cfg(test)]
 mod property;
 #[cfg(test)]

@@ -43,6 +43,25 @@ async fn a_commit_carries_the_position_and_is_found_again() {
     assert_eq!(another.position().await.expect("read"), Position(0), "a new log begins anew");
 }
 
+/// Killed while the table was being made: its folders are there, and of its first version at most the beginning, under
+/// a name that is not yet its own.
+#[tokio::test]
+async fn a_table_that_was_never_finished_is_made() {
+    for leftover in [false, true] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let versions = folder.path().join("_delta_log");
+        std::fs::create_dir(&versions).expect("a folder");
+        if leftover {
+            let name = crate::store::unfinished_name(&versions.join("00000000000000000000.json"));
+            std::fs::write(name, "{\"protocol\":").expect("written");
+        }
+        let table = DeltaLog::open_or_make(&real(), folder.path(), Table::Requests, LogId::draw()).await;
+        let mut table = table.unwrap_or_else(|error| panic!("{leftover:?}: {error:?}"));
+        table.commit(&[batch(0, 3, 0)], Position(7)).await.expect("committed");
+        assert_eq!(table.cold().expect("read").rows(), 3);
+    }
+}
+
 #[tokio::test]
 async fn the_same_position_is_not_committed_twice() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -278,6 +278,10 @@ fn visits_and_events_at_different_positions_survive_a_restart() {
     lake.close();
 }
 
+fn real() -> Arc<dyn crate::store::Files> {
+    Arc::new(crate::store::RealFiles)
+}
+
 /// The folder is there, and what the first commit was to become; the commit is not.
 #[test]
 fn a_kill_within_a_tables_first_commit_does_not_stop_the_next_start() {
@@ -296,8 +300,4 @@ fn a_kill_within_a_tables_first_commit_does_not_stop_the_next_start() {
     sandbox.flush(&lake);
     assert_eq!(visits(&sandbox.pin(&lake)), (0, 1));
     lake.close();
-}
-
-fn real() -> Arc<dyn crate::store::Files> {
-    Arc::new(crate::store::RealFiles)
 }
