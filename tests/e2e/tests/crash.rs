@@ -134,6 +134,7 @@ async fn killed_at_any_moment_nothing_acknowledged_is_lost_or_doubled() -> Resul
 
     assert_books(&agent, &aggregator).await?;
     assert_events_once(&aggregator, &tracked).await?;
+    assert_users(&aggregator).await?;
     assert_requests(&aggregator, &upstream, &requests, &agent_kills).await?;
     Ok(())
 }
@@ -162,6 +163,18 @@ async fn assert_events_once(aggregator: &Aggregator, tracked: &Tracked) -> Resul
     assert!(found.is_subset(&known), "events that nobody sent");
     let (acknowledged, unknown) = (tracked.acknowledged.len(), tracked.unknown.len());
     println!("events: {acknowledged} acknowledged, {unknown} not, {} found", ids.len());
+    Ok(())
+}
+
+/// What was derived from events while they came, against the events themselves.
+async fn assert_users(aggregator: &Aggregator) -> Result<()> {
+    let compared = "SELECT count(*), count(*) FILTER (WHERE (e.n IS DISTINCT FROM u.event_count)
+            OR (e.first IS DISTINCT FROM u.first_seen) OR (e.last IS DISTINCT FROM u.last_seen))
+        FROM (SELECT user_id, count(*) AS n, min(timestamp) AS first, max(timestamp) AS last FROM events GROUP BY 1) e
+        FULL JOIN users u ON e.user_id = u.user_id";
+    let [users, differing] = aggregator.integers(compared).await?[..] else { anyhow::bail!("two columns") };
+    println!("users: {users}, {differing} differ from their events");
+    assert!(users > 0 && differing == 0);
     Ok(())
 }
 
