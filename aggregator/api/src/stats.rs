@@ -200,6 +200,12 @@ fn log(books: &Books) -> Value {
         "failedSyncs": books.failed_syncs,
         "refusedLogFull": books.refused_log_full,
         "refusing": books.refusing,
+        "followers": books.followers.iter().map(|follower| json!({
+            "name": follower.name,
+            "position": follower.position.0,
+            "bytesBehind": follower.bytes_behind,
+            "overruns": follower.overruns,
+        })).collect::<Vec<_>>(),
         "eventIds": {
             "remembered": books.ids.count,
             "rememberedMax": books.ids.count_max,

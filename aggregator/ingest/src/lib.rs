@@ -5,6 +5,7 @@
 //! event ends in exactly one of stored, duplicate, quarantined, refused; the `tally` counts each at the door, by reason, and
 //! `ledger` writes door and log into one book. Knows no HTTP.
 
+mod admission;
 mod commit;
 mod decode;
 mod door;
@@ -14,6 +15,7 @@ mod refusal;
 mod tally;
 mod validate;
 
+pub use admission::Admission;
 pub use door::{FrameReceipt, Ingest};
 pub use events::{EventReceipt, EventStatus};
 pub use refusal::Refusal;

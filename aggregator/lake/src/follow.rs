@@ -2,10 +2,12 @@
 //! and recovery are this one loop.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ridealong_common::table::Table;
 use ridealong_engine::datafusion::arrow::array::RecordBatch;
+use ridealong_model::budget::Account;
 use ridealong_wal::{Entry, Follower, Position, ReadError};
 
 use crate::convert::{ConvertError, joined, rows_of};
@@ -22,7 +24,9 @@ const PAUSE: Duration = Duration::from_millis(250);
 pub(crate) fn follow(shared: &Shared, start: Position) {
     let mut follower = shared.wal.follow(start);
     while !shared.closing.is_cancelled() {
-        if shared.tables.hot_bytes() > shared.options.hot_bytes_max {
+        let hot_bytes = shared.tables.hot_bytes();
+        shared.options.budget.hold(Account::HotRows, hot_bytes as u64);
+        if hot_bytes > shared.options.hot_bytes_max {
             request_flush(shared);
             std::thread::sleep(PAUSE);
             continue;
@@ -32,7 +36,10 @@ pub(crate) fn follow(shared: &Shared, start: Position) {
                 shared.counters.lock().log_error = None;
                 wait(shared, &follower);
             }
-            Ok(entries) => take(shared, &entries),
+            Ok(entries) => {
+                shared.read_offset.store(follower.offset(), Ordering::Relaxed);
+                take(shared, &entries);
+            }
             Err(error) => {
                 cannot_read(shared, &error);
                 std::thread::sleep(PAUSE);

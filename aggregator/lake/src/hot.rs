@@ -183,6 +183,13 @@ impl HotTables {
         waiting.min_by_key(|(_, table)| table.committed).map(|(key, _)| key.clone())
     }
 
+    /// The table with most hot rows, when they take at least `bytes_min`.
+    pub fn largest(&self, bytes_min: usize) -> Option<TableKey> {
+        let tables = self.tables.lock();
+        let (key, table) = tables.by_key.iter().max_by_key(|(_, table)| table.hot_bytes)?;
+        (table.hot_bytes >= bytes_min).then(|| key.clone())
+    }
+
     pub fn fills(&self) -> Vec<Fill> {
         let tables = self.tables.lock();
         let fills = tables.by_key.iter().map(|(key, table)| Fill {

@@ -10,6 +10,9 @@ pub trait Lake: Send + Sync {
     /// Returns when everything acknowledged before the call lies in Delta tables.
     async fn flush(&self) -> Result<(), FlushError>;
 
+    /// Roughly how much of the log is acknowledged and not yet readable. Cheap.
+    fn unread_bytes(&self) -> u64;
+
     fn status(&self) -> LakeStatus;
 }
 

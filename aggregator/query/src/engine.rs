@@ -12,10 +12,10 @@ use parking_lot::Mutex;
 use ridealong_engine::datafusion::arrow::array::RecordBatch;
 use ridealong_engine::datafusion::catalog::MemorySchemaProvider;
 use ridealong_engine::datafusion::common::{DataFusionError, ParamValues, ScalarValue};
-use ridealong_engine::datafusion::execution::memory_pool::FairSpillPool;
 use ridealong_engine::datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use ridealong_engine::datafusion::physical_plan::{displayable, execute_stream};
 use ridealong_lake::{Lake, Snapshot};
+use ridealong_model::budget::{Account, Budget};
 use ridealong_model::ledger::{LedgerSource, NoLedger};
 use ridealong_model::query::{Param, QueryAnswer, QueryEngine, QueryError, QueryRequest};
 use ridealong_model::segment::{ConditionFault, NoSegments, SegmentCheck, SegmentRules};
@@ -25,6 +25,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
+use crate::budget_pool::BudgetPool;
 use crate::segments::{Segments, Warnings};
 use crate::system::Sources;
 use crate::{answer, guard, segments, session, system};
@@ -41,6 +42,8 @@ pub struct EngineOptions {
     pub threads: usize,
     /// Memory that all queries share; sorts and groupings past it spill to disk.
     pub memory_bytes: usize,
+    /// Memory of the whole program, of which queries take a part.
+    pub budget: Arc<Budget>,
     /// Queries at once; more wait for a moment and are then refused.
     pub queries_max: usize,
 }
@@ -73,7 +76,7 @@ impl Engine {
             .thread_stack_size(STACK_BYTES)
             .enable_all()
             .build()?;
-        let pool = Arc::new(FairSpillPool::new(options.memory_bytes));
+        let pool = Arc::new(BudgetPool::new(options.memory_bytes, Arc::clone(&options.budget)));
         let environment = RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc()?;
         let slots = Arc::new(Semaphore::new(options.queries_max));
         let handle = runtime.handle().clone();
@@ -97,6 +100,10 @@ impl Engine {
         self
     }
 
+    fn segments(&self, tenant: TenantId) -> Segments {
+        Segments { rules: Arc::clone(&self.rules), tenant, warnings: Arc::clone(&self.warnings) }
+    }
+
     /// Abandons what runs. May be called from a runtime's thread.
     pub fn close(&self) {
         if let Some(runtime) = self.runtime.lock().take() {
@@ -110,6 +117,10 @@ impl QueryEngine for Engine {
     async fn query(&self, tenant: &TenantId, request: QueryRequest) -> Result<QueryAnswer, QueryError> {
         let started = Instant::now();
         let timeout = request.timeout;
+        if !self.options.budget.has_room(Account::Queries, 0) {
+            self.options.budget.count_refusal();
+            return Err(QueryError::Busy);
+        }
         let slot = tokio::time::timeout(timeout.min(PATIENCE), Arc::clone(&self.slots).acquire_owned()).await;
         let Ok(Ok(slot)) = slot else { return Err(QueryError::Busy) };
         let snapshot = self.lake.pin(tenant.as_str(), PATIENCE).await.ok_or(QueryError::Behind)?;
@@ -118,7 +129,7 @@ impl QueryEngine for Engine {
             system: Arc::clone(&self.system),
             tenant: tenant.clone(),
             snapshot: Arc::new(snapshot),
-            segments: Segments { rules: self.rules.segments(tenant), warnings: Arc::clone(&self.warnings) },
+            segments: self.segments(tenant.clone()),
             environment: Arc::clone(&self.environment),
             threads: self.options.threads,
             started,
@@ -139,7 +150,7 @@ impl QueryEngine for Engine {
 impl SegmentCheck for Engine {
     async fn check(&self, condition: &str) -> Result<(), ConditionFault> {
         let (condition, environment) = (condition.to_owned(), Arc::clone(&self.environment));
-        let segments = Segments { rules: Arc::from([]), warnings: Arc::clone(&self.warnings) };
+        let segments = self.segments(TenantId::default_tenant());
         // On a thread for queries: planning recurses through the condition.
         let task = self.handle.spawn(async move {
             let unready = |error: DataFusionError| ConditionFault::Unreadable(error.strip_backtrace());

@@ -9,6 +9,7 @@
 //! Reads only: [`guard`] refuses whatever is not a query.
 
 mod answer;
+mod budget_pool;
 mod derived;
 mod engine;
 mod guard;

@@ -51,8 +51,22 @@ pub struct Books {
     pub failed_syncs: u64,
     /// Entries refused because the log was as large as it may be, since this start.
     pub refused_log_full: u64,
+    /// By name; without the lake, which is not registered.
+    pub followers: Vec<FollowerBooks>,
     /// Why the last group was not written, if that was a moment ago and none was since.
     pub refusing: Option<String>,
+}
+
+/// A registered follower.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FollowerBooks {
+    pub name: String,
+    /// Up to where it has saved.
+    pub position: Position,
+    /// Of the segments that it has not read to their end; 0 when it has everything.
+    pub bytes_behind: u64,
+    /// How often the log was let go before it was read.
+    pub overruns: u64,
 }
 
 /// The books of one tenant at one moment. Missing ranges are not named in them unless the moment is now.

@@ -147,7 +147,7 @@ fn decode(bytes: &[u8]) -> Result<Header, OpenError> {
 }
 
 /// A whole small file; None when there is none.
-fn read_whole(disk: &dyn Disk, name: &str) -> Result<Option<Vec<u8>>, OpenError> {
+pub(crate) fn read_whole(disk: &dyn Disk, name: &str) -> Result<Option<Vec<u8>>, OpenError> {
     let failed = |source| OpenError::io("read", name, source);
     let file = match disk.open(name) {
         Ok(file) => file,

@@ -18,6 +18,7 @@ use crate::options::{Clock, WalOptions};
 use crate::queue::{Answer, AppendError, Job};
 use crate::record::{PAYLOAD_BYTES_MAX, ROWS_MAX, TENANT_BYTES_MAX};
 use crate::recovery::{OpenError, RecoveryReport, Salvaged, recover, salvage};
+use crate::registered::{FollowerBudget, RegisterError, Registered, Saved};
 use crate::release::{ReleaseError, release};
 use crate::shared::{Parts, Shared};
 use crate::writer::Writer;
@@ -111,6 +112,12 @@ impl Wal {
         Follower::new(self.shared().clone(), after)
     }
 
+    /// A follower that goes on where it was when it last saved, and that may hold the log back within its budget; with
+    /// what it saved. Blocking.
+    pub fn register(&self, name: &str, budget: FollowerBudget) -> Result<(Registered, Option<Saved>), RegisterError> {
+        Registered::new(self.shared(), name, budget)
+    }
+
     pub fn log_id(&self) -> LogId {
         self.shared().log
     }
@@ -147,6 +154,7 @@ impl Wal {
             .lock()
             .as_ref()
             .and_then(|(since, why)| (since.elapsed() < REFUSING_IS_NEWS).then(|| why.to_string()));
+        books.followers = shared.followers.lock().books(shared);
         books.segments = shared.segments.read().len() as u64;
         books.bytes = shared.bytes();
         books.bytes_max = shared.options.log_bytes_max;

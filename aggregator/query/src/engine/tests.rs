@@ -26,7 +26,12 @@ impl Sandbox {
         let folder = tempfile::tempdir().expect("a folder");
         let (wal, _) = Wal::open(WalOptions::new(folder.path().join("log"))).expect("a log");
         let lake = Lake::open(LakeOptions::new(folder.path().join("lake")), wal.clone()).expect("a lake");
-        let options = EngineOptions { threads: 2, memory_bytes: 64 << 20, queries_max: 4 };
+        let options = EngineOptions {
+            threads: 2,
+            memory_bytes: 64 << 20,
+            queries_max: 4,
+            budget: ridealong_model::budget::Budget::new(u64::MAX),
+        };
         let engine = Engine::start(lake.clone(), options).expect("an engine");
         let engine = engine.with_ledger(Arc::new(Ingest::new(wal.clone())));
         let runtime = Runtime::new().expect("a runtime");
