@@ -341,3 +341,37 @@ async fn metrics_say_what_stats_say() -> Result<()> {
     assert!(value("ridealong_lag_readable_seconds") >= 0.0, "{text}");
     Ok(())
 }
+
+/// By receipt: nothing is behind once it is flushed. By event time: as old as the newest event says.
+#[tokio::test(flavor = "multi_thread")]
+async fn lag_is_told_by_receipt_and_by_event_time() -> Result<()> {
+    let mut aggregator = Aggregator::start(&[]).await?;
+    let nothing = aggregator.stats().await?["lag"].clone();
+    assert_eq!((&nothing["readableMs"], &nothing["committedMs"]), (&json!(0), &json!(0)), "{nothing}");
+    let event = json!({ "eventType": "old", "timestamp": "2020-01-01T00:00:00Z" });
+    aggregator.api().post("/api/analytics/track", &event).await?.expect(202);
+    assert_eq!(aggregator.count("events").await?, 1);
+    let uncommitted = async || {
+        let lag = aggregator.stats().await.ok()?["lag"].clone();
+        (lag["readableMs"] == 0 && lag["committedMs"].as_u64()? > 0).then_some(())
+    };
+    eventually("read, and not in Delta", PATIENCE, uncommitted).await;
+    aggregator.flush().await?;
+    for restarted in [false, true] {
+        if restarted {
+            aggregator.kill().await?;
+            aggregator.restart().await?;
+            assert_eq!(aggregator.count("events").await?, 1);
+        }
+        let stats = aggregator.stats().await?;
+        assert_eq!(stats["lag"]["committedMs"], 0, "{stats}");
+        let events =
+            |list: &Value| list.as_array().and_then(|all| all.iter().find(|it| it["table"] == "events").cloned());
+        let lag = events(&stats["lag"]["tables"]).unwrap_or_default();
+        let years = lag["eventTimeMs"].as_u64().unwrap_or(0) / (365 * 24 * 3_600 * 1_000);
+        assert!(years >= 5, "{stats}");
+        let newest = events(&stats["lake"]["tables"]).unwrap_or_default()["newestTimestamp"].clone();
+        assert!(newest.as_str().is_some_and(|newest| newest.starts_with("2020-01-01T00:00:00")), "{stats}");
+    }
+    Ok(())
+}

@@ -121,7 +121,6 @@ impl Sender {
     fn number(&mut self, rows: Rows) -> Batch {
         let first = self.next;
         self.next += rows.len() as u64;
-        self.sent.announced += rows.len() as u64;
         Batch { first, rows }
     }
 
@@ -176,7 +175,9 @@ impl Sender {
         while let Some(held) = self.held_back.pop_front() {
             self.deliver(&held).await?;
         }
-        self.sent.producers += u64::from(self.next > 0);
+        if self.next > 0 {
+            self.sent.producers.insert(self.producer.to_string(), self.next);
+        }
         (self.producer, self.next, self.last) = (ProducerId::draw(), 0, None);
         Ok(())
     }

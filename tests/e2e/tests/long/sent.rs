@@ -1,5 +1,6 @@
 //! What was sent and acknowledged, and how far the run is.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -12,23 +13,21 @@ pub struct Sent {
     /// Different rows, by table.
     pub requests: u64,
     pub events: u64,
-    /// Numbers handed out: a repeat under its old numbers adds nothing.
-    pub announced: u64,
     /// Rows sent again after they had been acknowledged: at least so many are duplicates.
     pub again: u64,
     /// Attempts that failed and were made again.
     pub retried: u64,
-    pub producers: u64,
+    /// Each producer that handed out numbers, and how many.
+    pub producers: BTreeMap<String, u64>,
 }
 
 impl Sent {
     pub fn add(&mut self, other: Sent) {
         self.requests += other.requests;
         self.events += other.events;
-        self.announced += other.announced;
         self.again += other.again;
         self.retried += other.retried;
-        self.producers += other.producers;
+        self.producers.extend(other.producers);
     }
 }
 

@@ -1,5 +1,6 @@
 //! Whether the books balance: at every moment of the run, at its end, and after more ends of the programs.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -82,10 +83,21 @@ async fn assert_now(aggregator: &Aggregator, sent: &Sent) -> Result<Vec<serde_js
     let duplicate = sum(aggregator, "outcome = 'duplicate'").await?;
     let by_id = sum(aggregator, "outcome = 'duplicate' AND reason = 'event_id'").await?;
     println!(
-        "{sent:?}: {announced} announced by all, {} through the proxy, {duplicate} duplicate ({by_id} by id)",
+        "{} requests and {} events sent by {} producers and at the JSON door, {} rows of them again, {} attempts more; {} \
+        requests through the proxy; {announced} announced by all, {duplicate} duplicate ({by_id} by id)",
+        sent.requests,
+        sent.events,
+        sent.producers.len(),
+        sent.again,
+        sent.retried,
         proxied[0]
     );
-    assert!(announced >= sent.announced, "{announced} announced");
+    let rows = aggregator.rows("SELECT producer, count FROM system.ledger WHERE outcome = 'announced'").await?;
+    let told = |row: &serde_json::Value| Some((row["producer"].as_str()?.to_owned(), row["count"].as_u64()?));
+    let told: BTreeMap<String, u64> = rows.iter().filter_map(told).collect();
+    for (producer, numbers) in &sent.producers {
+        assert_eq!(told.get(producer), Some(numbers), "{producer}");
+    }
     assert!(duplicate >= sent.again, "{duplicate} duplicates of at least {}", sent.again);
     lasting(aggregator).await
 }
