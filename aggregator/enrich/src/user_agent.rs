@@ -67,9 +67,7 @@ impl UserAgents {
 
     /// How many expressions are compiled by now.
     pub fn compiled(&self) -> usize {
-        self.sets.get().map_or(0, |sets| {
-            sets.browsers.compiled() + sets.systems.compiled() + sets.devices.compiled()
-        })
+        self.sets.get().map_or(0, |sets| sets.browsers.compiled() + sets.systems.compiled() + sets.devices.compiled())
     }
 
     fn sets(&self) -> &Sets {

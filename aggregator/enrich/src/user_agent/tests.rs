@@ -117,7 +117,8 @@ fn what_nothing_knows_is_other() {
 
 #[test]
 fn templates_take_groups_and_empty_ones_are_none() {
-    let yaml = "os_parsers:\n  - regex: '(Foo)(?:/(\\d)|)(x|)'\n    os_replacement: '$1 OS$3 '\n    os_v2_replacement: '$3'\n";
+    let yaml =
+        "os_parsers:\n  - regex: '(Foo)(?:/(\\d)|)(x|)'\n    os_replacement: '$1 OS$3 '\n    os_v2_replacement: '$3'\n";
     let rules = Rules::read(yaml).expect("rules");
     let set = RuleSet::new(Kind::System, rules.systems);
     let answer = set.answer("a Foo/7 b").expect("an answer");

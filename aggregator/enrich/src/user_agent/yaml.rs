@@ -39,9 +39,10 @@ pub fn fields(yaml: &str) -> impl Iterator<Item = Result<Field<'_>, YamlError>> 
             return None;
         }
         let (begins, content) = content.strip_prefix("- ").map_or((false, content), |rest| (true, rest));
-        let field = content.split_once(':').ok_or("no key and colon").and_then(|(key, rest)| {
-            Ok(Field { section, begins, key, text: scalar(rest.trim())? })
-        });
+        let field = content
+            .split_once(':')
+            .ok_or("no key and colon")
+            .and_then(|(key, rest)| Ok(Field { section, begins, key, text: scalar(rest.trim())? }));
         Some(field.map_err(|what| YamlError { line: at + 1, what }))
     })
 }
