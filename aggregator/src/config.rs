@@ -9,6 +9,9 @@ use ridealong_common::settings::{ByteSize, Faults, Layered, Reader, Setting};
 
 pub const PREFIX: &str = "RIDEALONG_AGGREGATOR_";
 
+/// A quarter of it is a segment, and the largest record has to fit beside what waits to be released.
+const LOG_BYTES_MIN: u64 = 192 << 20;
+
 pub const SETTINGS: &[Setting] = &[
     Setting::new("data", "DIR", "Folder of the log and the tables").default("./ridealong-data"),
     Setting::new("listen", "ADDR", "Where the HTTP API listens; loopback only while no API key exists")
@@ -19,6 +22,12 @@ pub const SETTINGS: &[Setting] = &[
         "Rows move to Delta tables when the oldest is this old; bounds a restart's replay",
     )
     .default("5m"),
+    Setting::new(
+        "log-max",
+        "SIZE",
+        "Log on disk; past it senders are put off (503) until the tables have taken more of it; bounds a restart",
+    )
+    .default("256MiB"),
     Setting::new("flush-rows", "N", "Rows move to Delta tables when a table has this many in memory")
         .default("1000000"),
     Setting::new("flush-memory", "SIZE", "Rows move to Delta tables when a table has this much in memory")
@@ -40,6 +49,7 @@ pub const SETTINGS: &[Setting] = &[
 pub struct Config {
     pub data: PathBuf,
     pub listen: SocketAddr,
+    pub log_max: ByteSize,
     pub flush_age: Duration,
     pub flush_rows: u64,
     pub flush_memory: ByteSize,
@@ -78,6 +88,7 @@ impl Config {
         let config = Self {
             data: read.required("data"),
             listen,
+            log_max: read.required("log-max"),
             flush_age: read.required("flush-age"),
             flush_rows,
             flush_memory: read.required("flush-memory"),
@@ -90,6 +101,9 @@ impl Config {
             log_level: read.required("log-level"),
             log_json: log_format == "json",
         };
+        if config.log_max.bytes() < LOG_BYTES_MIN {
+            read.fault("log-max", "must be at least 192MiB: the largest batch has to fit with room to spare");
+        }
         if config.hot_memory < config.flush_memory {
             read.fault("hot-memory", "must not be below flush-memory, or no flush is ever due");
         }

@@ -66,6 +66,7 @@ fn start_wal(config: &Config, data: &Path) -> Result<Wal> {
     let mut options = WalOptions::new(data.join("log"));
     options.ids_max = config.ids_max as usize;
     options.ids_window = config.ids_window;
+    options.log_bytes_max = config.log_max.bytes();
     let (wal, report) = Wal::open(options).context("cannot open the write-ahead log")?;
     tracing::info!(
         log = %report.log_id,
@@ -138,6 +139,7 @@ fn announce(address: SocketAddr, config: &Config, started: Instant) {
         %address,
         data = %config.data.display(),
         start_ms = started.elapsed().as_millis() as u64,
+        log_max_mib = config.log_max.bytes() >> 20,
         flush_age = ?config.flush_age,
         flush_memory_mib = config.flush_memory.bytes() >> 20,
         hot_memory_mib = config.hot_memory.bytes() >> 20,

@@ -79,11 +79,24 @@ fn disk(services: &Services) -> Check {
 
 async fn log(services: &Services) -> Check {
     let ingest = services.ingest.clone();
-    let threshold = "degraded once an fsync has failed, failing when the books cannot be read".to_owned();
+    let threshold = "degraded once an fsync has failed or at 3/4 of log-max, failing while it takes nothing".to_owned();
     let (status, value) = match tokio::task::spawn_blocking(move || ingest.books()).await {
         Ok(books) => {
-            let status = if books.failed_syncs == 0 { Status::Ok } else { Status::Degraded };
-            (status, format!("position {}, {} failed fsyncs", books.position.0, books.failed_syncs))
+            let is_long = books.bytes > books.bytes_max / 4 * 3;
+            let (bytes, bytes_max) = (books.bytes >> 20, books.bytes_max >> 20);
+            let status = match &books.refusing {
+                Some(_) => Status::Failing,
+                None if books.failed_syncs > 0 || is_long => Status::Degraded,
+                None => Status::Ok,
+            };
+            let value = format!(
+                "position {}, {bytes} of {bytes_max} MiB, {} failed fsyncs, {} refused as it was full{}",
+                books.position.0,
+                books.failed_syncs,
+                books.refused_log_full,
+                books.refusing.map(|why| format!(": {why}")).unwrap_or_default()
+            );
+            (status, value)
         }
         Err(error) => (Status::Failing, error.to_string()),
     };
@@ -93,10 +106,16 @@ async fn log(services: &Services) -> Check {
 fn flushes(services: &Services) -> Check {
     let status = services.lake.status();
     let (health, value) = match status.last_error {
+        _ if status.log_error.is_some() => (Status::Failing, status.log_error.unwrap_or_default()),
         None => (Status::Ok, format!("{} flushes, {} rows hot", status.flushes, status.hot_rows)),
         Some(error) => (Status::Degraded, error),
     };
-    Check { name: "lake", status: health, value, threshold: "degraded while the last flush failed".into() }
+    Check {
+        name: "lake",
+        status: health,
+        value,
+        threshold: "degraded while the last flush failed, failing when the log cannot be read".into(),
+    }
 }
 
 async fn queries(services: &Services) -> Check {

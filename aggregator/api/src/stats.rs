@@ -58,7 +58,12 @@ fn log(books: &Books) -> Value {
         "position": books.position.0,
         "bytes": books.bytes_on_disk,
         "segments": books.segments,
+        "segmentBytes": books.bytes,
+        "bytesMax": books.bytes_max,
+        "bytesToReplay": books.bytes_to_replay,
         "failedSyncs": books.failed_syncs,
+        "refusedLogFull": books.refused_log_full,
+        "refusing": books.refusing,
         "eventIds": {
             "remembered": books.ids.count,
             "oldest": books.ids.oldest_at_us.map(|micros| Timestamp(micros).to_string()),

@@ -10,7 +10,7 @@ use ridealong_common::table::Table;
 use ridealong_engine::datafusion::arrow::array::{
     Array, ArrayRef, Date32Array, RecordBatch, TimestampMicrosecondArray,
 };
-use ridealong_engine::datafusion::arrow::compute::{cast, sort_to_indices, take_record_batch};
+use ridealong_engine::datafusion::arrow::compute::{cast, concat_batches, sort_to_indices, take_record_batch};
 use ridealong_engine::datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use ridealong_engine::datafusion::arrow::error::ArrowError;
 use ridealong_engine::datafusion::parquet::basic::{Compression, Encoding, ZstdLevel};
@@ -28,9 +28,12 @@ use url::Url;
 use ridealong_common::table::ColumnKind;
 use ridealong_wal::{LogId, Position};
 
-use crate::schema::{DATE, TIMESTAMP, stored_schema};
+use crate::schema::{DATE, TIMESTAMP, file_schema, stored_schema};
 use crate::snapshot::{ColdFile, ColdTable};
 use crate::store::{DurableStore, make_folder};
+
+/// Memory of the rows that are joined and sorted at once.
+const PIECE_BYTES: usize = 32 << 20;
 
 #[derive(Debug, Error)]
 pub enum DeltaError {
@@ -80,21 +83,25 @@ impl DeltaLog {
         Ok(Position(version.map_or(0, |version| u64::try_from(version).unwrap_or(0))))
     }
 
-    /// Commits rows, all of the log up to `position`, in one version. On an error the commit may have happened; the
+    /// Commits rows, all of the log up to `position`, in one version. They are arranged piece by piece, since joining and
+    /// sorting take several times the memory of what they work on; each piece is sorted by time. On an error the commit may have happened; the
     /// position tells.
-    pub async fn commit(&mut self, batch: RecordBatch, position: Position) -> Result<(), DeltaError> {
+    pub async fn commit(&mut self, batches: &[RecordBatch], position: Position) -> Result<(), DeltaError> {
         let found = self.position().await?;
         if found >= position {
             return Err(DeltaError::Overtaken { table: self.table.name(), found: found.0 as i64, ours: position });
         }
-        let batch = arranged(&batch).map_err(|source| DeltaError::Rows { table: self.table.name(), source })?;
         let fail = |doing| {
             let table = self.table;
             move |source| failed(doing, table, source)
         };
         let writer = RecordBatchWriter::for_table(&self.delta).map_err(fail("write"))?;
         let mut writer = writer.with_writer_properties(properties(self.table));
-        writer.write(batch).await.map_err(fail("write"))?;
+        for piece in pieces(batches) {
+            let piece = arranged(self.table, piece);
+            let piece = piece.map_err(|source| DeltaError::Rows { table: self.table.name(), source })?;
+            writer.write(piece).await.map_err(fail("write"))?;
+        }
         let files = writer.flush().await.map_err(fail("write"))?;
         let transaction = Transaction::new(&self.application, position.0 as i64);
         let operation = DeltaOperation::Write {
@@ -166,8 +173,26 @@ async fn make(delta: DeltaTable, table: Table, schema: &Schema) -> Result<DeltaT
         .await
 }
 
-/// Sorted by time, with the partition column.
-fn arranged(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+/// Batches that follow each other, about [`PIECE_BYTES`] at a time.
+fn pieces(batches: &[RecordBatch]) -> impl Iterator<Item = &[RecordBatch]> {
+    let mut rest = batches;
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let mut sizes = rest.iter().map(RecordBatch::get_array_memory_size);
+        let count = sizes.position(|size| {
+            let is_full = bytes > PIECE_BYTES;
+            bytes += size;
+            is_full
+        });
+        let piece;
+        (piece, rest) = rest.split_at(count.unwrap_or(rest.len()));
+        (!piece.is_empty()).then_some(piece)
+    })
+}
+
+/// In one batch, sorted by time, with the partition column.
+fn arranged(table: Table, batches: &[RecordBatch]) -> Result<RecordBatch, ArrowError> {
+    let batch = &concat_batches(&file_schema(table), batches)?;
     let at = batch.schema().index_of(TIMESTAMP)?;
     let order = sort_to_indices(batch.column(at), None, None)?;
     let sorted = take_record_batch(batch, &order)?;

@@ -13,7 +13,6 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
-use crate::convert::{ConvertError, joined};
 use crate::delta::{DeltaError, DeltaLog};
 use crate::hot::{Fill, Flushable, TableKey};
 use crate::lake::{Shared, table_folder};
@@ -40,8 +39,6 @@ impl FlushRequest {
 
 #[derive(Debug, Error)]
 enum FlushFailure {
-    #[error("hot rows do not fit together")]
-    Rows(#[from] ConvertError),
     #[error(transparent)]
     Delta(#[from] DeltaError),
     #[error("the log cannot let go of what the lake has: {0}")]
@@ -88,14 +85,24 @@ impl Flusher {
 
     /// One flush for each table that is due; whether there was any.
     async fn flush_due(&mut self) -> Result<bool, FlushFailure> {
-        let due: Vec<TableKey> =
+        let mut due: Vec<TableKey> =
             self.shared.tables.fills().into_iter().filter(|fill| self.is_due(fill)).map(|fill| fill.key).collect();
+        if due.is_empty() && self.log_is_long() {
+            due.extend(self.shared.tables.furthest_behind());
+        }
         let any = !due.is_empty();
         for key in due {
             self.flush(&key).await?;
             self.release().await?;
         }
         Ok(any)
+    }
+
+    /// A table with few rows would keep the whole log until they are old; at half its limit they go.
+    fn log_is_long(&self) -> bool {
+        let wal = &self.shared.wal;
+        let committed = self.shared.tables.committed(*self.shared.readable.borrow());
+        wal.bytes_after(committed) > wal.options().log_bytes_max / 2
     }
 
     fn is_due(&self, fill: &Fill) -> bool {
@@ -136,13 +143,12 @@ impl Flusher {
     }
 
     async fn try_flush(&mut self, key: &TableKey) -> Result<(), FlushFailure> {
-        // Joining and sorting take several times the memory of the rows, so a backlog goes in pieces.
+        // A backlog goes in pieces, each a commit.
         let bytes_max = self.shared.options.flush_bytes;
         let Some(Flushable { batches, up_to }) = self.shared.tables.flushable(key, bytes_max) else { return Ok(()) };
-        let rows = joined(key.table, &batches)?;
         let shared = Arc::clone(&self.shared);
         let log = self.log(key).await?;
-        if let Err(error) = log.commit(rows, up_to).await {
+        if let Err(error) = log.commit(&batches, up_to).await {
             log.refresh().await?;
             if log.position().await? != up_to {
                 return Err(error.into());

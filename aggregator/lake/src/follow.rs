@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ridealong_engine::datafusion::arrow::array::RecordBatch;
-use ridealong_wal::{Entry, Follower, Position};
+use ridealong_wal::{Entry, Follower, Position, ReadError};
 
 use crate::convert::{joined, rows_of};
 use crate::flush::FlushRequest;
@@ -26,11 +26,13 @@ pub(crate) fn follow(shared: &Shared, start: Position) {
             continue;
         }
         match follower.next_batch(READ_BYTES) {
-            Ok(entries) if entries.is_empty() => wait(shared, &follower),
+            Ok(entries) if entries.is_empty() => {
+                shared.counters.lock().log_error = None;
+                wait(shared, &follower);
+            }
             Ok(entries) => take(shared, &entries),
             Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "the log cannot be read");
-                shared.counters.lock().last_error = Some(error.to_string());
+                unreadable(shared, &error);
                 std::thread::sleep(PAUSE);
             }
         }
@@ -45,6 +47,20 @@ fn wait(shared: &Shared, follower: &Follower) {
         advanced
     });
     follower.wait(PAUSE);
+}
+
+/// Rows that were acknowledged cannot be shown: said once, and by health as long as it lasts.
+fn unreadable(shared: &Shared, error: &ReadError) {
+    let text = error.to_string();
+    let mut counters = shared.counters.lock();
+    if counters.log_error.as_ref() != Some(&text) {
+        tracing::error!(
+            error = error as &dyn std::error::Error,
+            "the log cannot be read, queries are refused; \
+            restore the file, or start with --salvage to set aside what is damaged"
+        );
+        counters.log_error = Some(text);
+    }
 }
 
 fn request_flush(shared: &Shared) {

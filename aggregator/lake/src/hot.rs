@@ -147,6 +147,13 @@ impl HotTables {
         waiting.min().unwrap_or(readable).min(readable)
     }
 
+    /// The table that keeps most of the log from being let go.
+    pub fn furthest_behind(&self) -> Option<TableKey> {
+        let tables = self.tables.lock();
+        let waiting = tables.iter().filter(|(_, table)| !table.hot.is_empty());
+        waiting.min_by_key(|(_, table)| table.committed).map(|(key, _)| key.clone())
+    }
+
     pub fn fills(&self) -> Vec<Fill> {
         let tables = self.tables.lock();
         let fills = tables.iter().map(|(key, table)| Fill {

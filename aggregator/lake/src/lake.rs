@@ -63,6 +63,8 @@ pub(crate) struct Counters {
     /// Entries of the log that could not be read as rows. Always 0 unless ingest let something through.
     pub unreadable: u64,
     pub last_error: Option<String>,
+    /// Why the log cannot be read on.
+    pub log_error: Option<String>,
 }
 
 impl Shared {
@@ -184,6 +186,7 @@ impl LakePort for Lake {
             flushes_failed: counters.flushes_failed,
             unreadable: counters.unreadable,
             last_error: counters.last_error.clone(),
+            log_error: counters.log_error.clone(),
             tables,
         }
     }

@@ -32,6 +32,8 @@ pub struct LakeStatus {
     /// Entries of the log that could not be read as rows: always 0, unless ingest let something through.
     pub unreadable: u64,
     pub last_error: Option<String>,
+    /// Why the log cannot be read on: queries are refused as long as it lasts.
+    pub log_error: Option<String>,
     pub tables: Vec<TableStatus>,
 }
 

@@ -1,8 +1,9 @@
 //! The words that the parts of the aggregator share. No engine, no HTTP, no disk.
 //!
-//! [`tenant`] says whose data it is; [`query`] and [`lake`] are the two ports through which the API reaches what only the
-//! engine packages know.
+//! [`tenant`] says whose data it is; [`budget`] what memory may be taken; [`query`] and [`lake`] are the two ports through
+//! which the API reaches what only the engine packages know.
 
+pub mod budget;
 pub mod lake;
 pub mod query;
 pub mod tenant;

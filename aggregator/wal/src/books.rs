@@ -23,8 +23,17 @@ pub struct Books {
     /// Segments, checkpoint and runs of ids.
     pub bytes_on_disk: u64,
     pub segments: u64,
+    /// Segments alone, and what they may be.
+    pub bytes: u64,
+    pub bytes_max: u64,
+    /// Records that the next start would replay.
+    pub bytes_to_replay: u64,
     /// Since this start.
     pub failed_syncs: u64,
+    /// Entries refused because the log was as large as it may be, since this start.
+    pub refused_log_full: u64,
+    /// Why the last group was not written, if that was a moment ago and none was since.
+    pub refusing: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

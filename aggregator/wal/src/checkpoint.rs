@@ -68,7 +68,7 @@ impl Checkpoint {
         runs.extend(runs::write(disk, self.log, snapshot.ids_from, &snapshot.ids)?);
         // The runs' names must be durable before anything refers to them.
         disk.sync_folder()?;
-        let bytes = encode(self.log, snapshot.position, &runs, &snapshot.body);
+        let bytes = encode(self.log, snapshot.position, &runs, &snapshot.body());
         disk::replace(disk, FILE_NAME, &bytes)?;
         disk.sync_folder()?;
         (self.position, self.runs, self.bytes) = (snapshot.position, runs, bytes.len() as u64);

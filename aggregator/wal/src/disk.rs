@@ -3,8 +3,7 @@
 //! Names are plain file names within one folder. Nothing is durable until [`DiskFile::sync_data`] (contents and length)
 //! or [`Disk::sync_folder`] (names) has returned without error.
 
-#[cfg(test)]
-pub(crate) mod memory;
+pub mod memory;
 mod real;
 
 use std::io;

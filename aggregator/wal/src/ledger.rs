@@ -14,9 +14,10 @@ mod producers;
 mod snapshot;
 mod tenants;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::books::Books;
+use crate::books::{Books, IdsBooks, ProducersForgotten, TableBooks};
 use crate::entry::{LogId, Position};
 use crate::record::Record;
 
@@ -24,7 +25,7 @@ pub(crate) use decide::{Decision, Provisional};
 pub(crate) use snapshot::Restoring;
 
 use ids::Ids;
-use producers::{Held, Producers};
+use producers::{Held, Producer, ProducerKey, Producers};
 use tenants::Tenants;
 
 #[derive(Clone, Copy, Debug)]
@@ -83,13 +84,44 @@ impl Ledger {
         self.ids.expire(record.received_at_us);
     }
 
-    /// Fills in what the ledger knows; the files are counted elsewhere.
-    pub fn write_books(&self, books: &mut Books) {
+    /// One moment of it, to be written out as books without holding it.
+    pub fn moment(&self) -> Moment {
+        Moment {
+            position: self.position,
+            conflicts: self.conflicts,
+            tables: self.tenants.books(),
+            ids: self.ids.books(),
+            tenants: self.tenants.names(),
+            producers: self.producers.shared(),
+            producers_forgotten: self.producers.forgotten(),
+        }
+    }
+}
+
+/// See [`Ledger::moment`].
+pub(crate) struct Moment {
+    position: Position,
+    conflicts: u64,
+    tables: Vec<TableBooks>,
+    ids: IdsBooks,
+    tenants: Vec<Arc<str>>,
+    producers: Vec<(ProducerKey, Arc<Producer>)>,
+    producers_forgotten: ProducersForgotten,
+}
+
+impl Moment {
+    /// Fills in what the ledger knew; the files are counted elsewhere.
+    pub fn write_books(self, books: &mut Books) {
         books.position = self.position;
         books.conflicts = self.conflicts;
-        books.tables = self.tenants.books();
-        books.ids = self.ids.books();
-        (books.producers, books.producers_forgotten) = self.producers.books(&self.tenants);
+        books.tables = self.tables;
+        books.ids = self.ids;
+        books.producers_forgotten = self.producers_forgotten;
+        let tenants = self.tenants;
+        let producers = self.producers.iter();
+        books.producers =
+            producers.map(|((tenant, id), each)| each.books(tenants[*tenant as usize].clone(), *id)).collect();
+        books.producers.sort_unstable_by(|a, b| (&a.tenant, a.producer).cmp(&(&b.tenant, b.producer)));
     }
 }
 

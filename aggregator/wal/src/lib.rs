@@ -3,8 +3,8 @@
 //!
 //! A map, from the outside in: [`Wal`] is the handle, [`Follower`] reads what is durable. Behind the handle one thread,
 //! the `writer`, takes groups from the `queue`, lets the `ledger` decide which rows are duplicates, appends `record`s to
-//! a `segment`, syncs once for all of them and answers. `recovery` rebuilds the ledger from the `checkpoint` and the
-//! records after it. Everything touches storage through [`disk`] only, so that tests can take the power away.
+//! a `segment`, syncs once for all of them and answers. `recovery` rebuilds the ledger from the `checkpoint`, which the
+//! `keeper` writes now and then, and the records after it. Everything touches storage through [`disk`] only, so that tests can take the power away.
 //!
 //! Files in the folder: `{first position, 20 digits}.log` (segments), `checkpoint` (the ledger up to a position),
 //! `ids-{first}-{count}.run` (the event ids that the checkpoint refers to), `*.new` (unfinished, deleted at start).
@@ -27,6 +27,7 @@ mod books;
 mod ledger;
 
 mod checkpoint;
+mod keeper;
 mod recovery;
 mod release;
 

@@ -21,6 +21,9 @@ pub enum AppendError {
     /// No room on the disk; goes on by itself when there is.
     #[error("the disk of the log is full")]
     Full { may_have_happened: bool },
+    /// The log is as large as it may be; goes on by itself when the lake has taken more of it.
+    #[error("the log holds {bytes_max} bytes, which is its limit, and waits for the lake to take more of it")]
+    LogFull { bytes_max: u64 },
     /// Writing or syncing failed.
     #[error("the entry could not be made durable: {cause}")]
     NotDurable { cause: String, may_have_happened: bool },
@@ -35,7 +38,7 @@ impl AppendError {
     pub fn may_have_happened(&self) -> bool {
         match self {
             Self::Full { may_have_happened } | Self::NotDurable { may_have_happened, .. } => *may_have_happened,
-            Self::Invalid(_) | Self::Busy | Self::Unavailable { .. } | Self::Closed => false,
+            Self::Invalid(_) | Self::Busy | Self::LogFull { .. } | Self::Unavailable { .. } | Self::Closed => false,
         }
     }
 }

@@ -1,6 +1,10 @@
 //! What a start does: reads the checkpoint, replays every record after it, cuts what a crash left half-written, and
 //! refuses to go on when something is damaged that was acknowledged.
 //!
+//! **What is read.** The segments that hold records after the checkpoint, whole, one chunk at a time; of those before them
+//! the header only. So a start takes as long as the log since the checkpoint, however long the log is. Records that it
+//! has not read are verified when a follower reads them, which names file and offset in its turn.
+//!
 //! **Which damage may be cut.** Each record carries the position that was durable when it was written. The *mark* is the
 //! highest of these, of the checkpoint's position and of the position before the last segment's first, records behind
 //! the damage included (they are searched for). Nothing above the mark can be told from a torn write and is cut; anything
@@ -28,7 +32,7 @@ use crate::segment::{self, HEADER_BYTES, HeaderFault, Segment};
 pub struct RecoveryReport {
     pub log_id: LogId,
     pub durable: Position,
-    /// Records in the segments on disk, and their bytes.
+    /// Records read and their bytes: not those in segments that the checkpoint covers whole.
     pub records: u64,
     pub bytes: u64,
     /// Bytes of torn or abandoned writes that were cut.

@@ -25,7 +25,7 @@ pub(crate) fn release(shared: &Shared, position: Position) -> Result<(), Release
     let mut checkpoint = shared.checkpoint.lock();
     let since = shared.bytes_since_checkpoint.load(Ordering::Relaxed);
     let behind = shared.durable() > checkpoint.position();
-    let much = since > shared.options.segment_bytes_max / 4;
+    let much = since > shared.options.segment_bytes_max() / 4;
     if !(behind && (much || removable(shared, position).is_some())) {
         return remove(shared, position.min(checkpoint.position())).map(|_| ());
     }
@@ -41,8 +41,16 @@ pub(crate) fn release(shared: &Shared, position: Position) -> Result<(), Release
     }
 }
 
+/// Writes a checkpoint of now.
+pub(crate) fn checkpoint(shared: &Shared) -> Result<(), ReleaseError> {
+    let mut checkpoint = shared.checkpoint.lock();
+    let since = shared.bytes_since_checkpoint.load(Ordering::Relaxed);
+    write(shared, &mut checkpoint, since)
+}
+
 fn write(shared: &Shared, checkpoint: &mut Checkpoint, since: u64) -> Result<(), ReleaseError> {
     checkpoint.write(&*shared.disk, &shared.ledger).map_err(|source| ReleaseError::Checkpoint { source })?;
+    shared.checkpoint_bytes.store(checkpoint.bytes(), Ordering::Relaxed);
     shared.bytes_since_checkpoint.fetch_sub(since, Ordering::Relaxed);
     Ok(())
 }

@@ -15,6 +15,7 @@
 //! position is durable, so whatever an older segment holds from that position on was never acknowledged.
 
 mod scanner;
+mod search;
 
 use std::io;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use crate::entry::{LogId, Position};
 use crate::fields::{Fields, PutFields};
 
 pub(crate) use scanner::{ScanError, Scanned, Scanner};
+pub(crate) use search::Search;
 
 pub(crate) const HEADER_BYTES: u64 = 44;
 

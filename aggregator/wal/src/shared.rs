@@ -1,6 +1,6 @@
 //! What the handle, the writer's thread and the followers have in common.
 //!
-//! Locks are taken in this order and mostly alone: checkpoint, ledger, segments, progress.
+//! Locks are taken in this order and mostly alone: checkpoint, ledger, segments, progress, the keeper's.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,9 +12,10 @@ use tokio::sync::watch;
 use crate::checkpoint::Checkpoint;
 use crate::disk::Disk;
 use crate::entry::{LogId, Position};
+use crate::keeper::Keeper;
 use crate::ledger::Ledger;
 use crate::options::WalOptions;
-use crate::queue::Queue;
+use crate::queue::{AppendError, Queue};
 use crate::segment::Segment;
 
 pub(crate) struct Shared {
@@ -27,8 +28,15 @@ pub(crate) struct Shared {
     /// Oldest first, never empty; the last is being written.
     pub segments: RwLock<Vec<Segment>>,
     pub failed_syncs: AtomicU64,
+    /// Entries refused because the log is as large as it may be.
+    pub refused_log_full: AtomicU64,
+    /// The last group could not be written, since when and why.
+    pub refusing: Mutex<Option<(Instant, AppendError)>>,
     /// Bytes of records since the last checkpoint.
     pub bytes_since_checkpoint: AtomicU64,
+    /// Files of the checkpoint.
+    pub checkpoint_bytes: AtomicU64,
+    pub keeper: Keeper,
     progress: Mutex<Progress>,
     moved: Condvar,
     durable: watch::Sender<Position>,
@@ -64,6 +72,8 @@ impl Shared {
     pub fn new(parts: Parts) -> Self {
         let durable = parts.ledger.position();
         Self {
+            checkpoint_bytes: AtomicU64::new(parts.checkpoint.bytes()),
+            keeper: Keeper::new(parts.options.checkpoint_bytes),
             queue: Queue::new(parts.options.queue_bytes_max),
             options: parts.options,
             disk: parts.disk,
@@ -72,6 +82,8 @@ impl Shared {
             ledger: Mutex::new(parts.ledger),
             segments: RwLock::new(parts.segments),
             failed_syncs: AtomicU64::new(0),
+            refused_log_full: AtomicU64::new(0),
+            refusing: Mutex::new(None),
             bytes_since_checkpoint: AtomicU64::new(parts.bytes_replayed),
             progress: Mutex::new(Progress { durable, closed: false }),
             moved: Condvar::new(),
@@ -92,7 +104,8 @@ impl Shared {
         if let Some(tail) = self.segments.write().last_mut() {
             let grown = bytes - tail.bytes;
             tail.bytes = bytes;
-            self.bytes_since_checkpoint.fetch_add(grown, Ordering::Relaxed);
+            let since = self.bytes_since_checkpoint.fetch_add(grown, Ordering::Relaxed) + grown;
+            self.keeper.has_grown(since);
         }
         let mut progress = self.progress.lock();
         assert!(position >= progress.durable, "what was durable stays durable");
@@ -100,6 +113,18 @@ impl Shared {
         drop(progress);
         self.moved.notify_all();
         self.durable.send_replace(position);
+    }
+
+    /// All segments together.
+    pub fn bytes(&self) -> u64 {
+        self.segments.read().iter().map(|segment| segment.bytes).sum()
+    }
+
+    /// Of the segments that hold something after `position`.
+    pub fn bytes_after(&self, position: Position) -> u64 {
+        let segments = self.segments.read();
+        let from = segments.partition_point(|segment| segment.first <= position.next()).saturating_sub(1);
+        segments[from..].iter().map(|segment| segment.bytes).sum()
     }
 
     /// A segment without records is the one to write now; it may take the place of another such.
@@ -137,6 +162,16 @@ impl Shared {
                 return if progress.durable > position { Wake::New } else { Wake::TimedOut };
             }
         }
+    }
+
+    /// A group could not be written.
+    pub fn refused(&self, at: Instant, why: &AppendError) {
+        *self.refusing.lock() = Some((at, why.clone()));
+    }
+
+    /// A group was written.
+    pub fn accepted(&self) {
+        *self.refusing.lock() = None;
     }
 
     pub fn sync_failed(&self) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
@@ -12,6 +12,7 @@ use crate::books::Books;
 use crate::disk::{Disk, RealDisk};
 use crate::entry::{Appended, LogId, NewEntry, Position};
 use crate::follower::Follower;
+use crate::keeper;
 use crate::ledger::Limits;
 use crate::options::{Clock, WalOptions};
 use crate::queue::{Answer, AppendError, Job};
@@ -20,6 +21,9 @@ use crate::recovery::{OpenError, RecoveryReport, recover};
 use crate::release::{ReleaseError, release};
 use crate::shared::{Parts, Shared};
 use crate::writer::Writer;
+
+/// How long the books say that a group could not be written, when no later one tells.
+const REFUSING_IS_NEWS: Duration = Duration::from_secs(30);
 
 /// Cheap to clone. The log closes with [`Wal::close`] or with the last clone.
 #[derive(Clone)]
@@ -30,6 +34,7 @@ pub struct Wal {
 struct Handle {
     shared: Arc<Shared>,
     writer: Mutex<Option<JoinHandle<()>>>,
+    keeper: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Wal {
@@ -52,12 +57,13 @@ impl Wal {
             segments: recovered.segments,
             bytes_replayed: recovered.bytes_replayed,
         }));
+        let keeper = keeper::start(&shared).map_err(|source| OpenError::Thread { source })?;
         let writer = Writer::new(shared.clone(), clock, recovered.tail);
         let writer = thread::Builder::new()
             .name("wal-writer".to_owned())
             .spawn(move || writer.run())
             .map_err(|source| OpenError::Thread { source })?;
-        let handle = Handle { shared, writer: Mutex::new(Some(writer)) };
+        let handle = Handle { shared, writer: Mutex::new(Some(writer)), keeper: Mutex::new(Some(keeper)) };
         Ok((Wal { handle: Arc::new(handle) }, recovered.report))
     }
 
@@ -105,15 +111,38 @@ impl Wal {
         release(self.shared(), position)
     }
 
-    /// The books of one moment. Blocking, for milliseconds when producers are many: appends wait meanwhile.
+    /// Bytes of all segments; the limit is in the options.
+    pub fn bytes(&self) -> u64 {
+        self.shared().bytes()
+    }
+
+    /// Bytes of the segments that a reader who stands at `position` has not read to their end.
+    pub fn bytes_after(&self, position: Position) -> u64 {
+        self.shared().bytes_after(position)
+    }
+
+    pub fn options(&self) -> &WalOptions {
+        &self.shared().options
+    }
+
+    /// The books of one moment. Blocking, for milliseconds when producers are many.
     pub fn books(&self) -> Books {
         let shared = self.shared();
-        let mut books = Books { failed_syncs: shared.failed_syncs.load(Ordering::Relaxed), ..Books::default() };
-        books.bytes_on_disk = shared.checkpoint.lock().bytes();
-        shared.ledger.lock().write_books(&mut books);
-        let segments = shared.segments.read();
-        books.segments = segments.len() as u64;
-        books.bytes_on_disk += segments.iter().map(|segment| segment.bytes).sum::<u64>();
+        let moment = shared.ledger.lock().moment();
+        let mut books = Books::default();
+        moment.write_books(&mut books);
+        books.failed_syncs = shared.failed_syncs.load(Ordering::Relaxed);
+        books.refused_log_full = shared.refused_log_full.load(Ordering::Relaxed);
+        books.refusing = shared
+            .refusing
+            .lock()
+            .as_ref()
+            .and_then(|(since, why)| (since.elapsed() < REFUSING_IS_NEWS).then(|| why.to_string()));
+        books.segments = shared.segments.read().len() as u64;
+        books.bytes = shared.bytes();
+        books.bytes_max = shared.options.log_bytes_max;
+        books.bytes_to_replay = shared.bytes_since_checkpoint.load(Ordering::Relaxed);
+        books.bytes_on_disk = books.bytes + shared.checkpoint_bytes.load(Ordering::Relaxed);
         books
     }
 
@@ -122,7 +151,7 @@ impl Wal {
         self.handle.close();
     }
 
-    fn shared(&self) -> &Arc<Shared> {
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.handle.shared
     }
 }
@@ -133,6 +162,11 @@ impl Handle {
         let writer = self.writer.lock().take();
         if writer.is_some_and(|writer| writer.join().is_err()) {
             tracing::error!("the thread of the log's writer had panicked");
+        }
+        self.shared.keeper.close();
+        let keeper = self.keeper.lock().take();
+        if keeper.is_some_and(|keeper| keeper.join().is_err()) {
+            tracing::error!("the thread of the log's checkpoints had panicked");
         }
     }
 }

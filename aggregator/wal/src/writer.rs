@@ -79,7 +79,10 @@ impl Writer {
         while self.shared.queue.take(bytes_max, &mut self.group) {
             match self.ready() {
                 Ok(()) => self.commit(),
-                Err(error) => self.group.drain(..).for_each(|job| job.answer(Err(error.clone()))),
+                Err(error) => {
+                    self.shared.refused((self.clock)(), &error);
+                    self.group.drain(..).for_each(|job| job.answer(Err(error.clone())));
+                }
             }
         }
     }
@@ -87,8 +90,13 @@ impl Writer {
     /// Makes the tail fit for the group, which may need a new segment.
     fn ready(&mut self) -> Result<(), AppendError> {
         let incoming: u64 = self.group.iter().map(|job| job.bytes() as u64).sum();
+        let bytes_max = self.shared.options.log_bytes_max;
+        if self.shared.bytes() + incoming > bytes_max {
+            self.shared.refused_log_full.fetch_add(self.group.len() as u64, Ordering::Relaxed);
+            return Err(AppendError::LogFull { bytes_max });
+        }
         let holds_records = self.tail.bytes > HEADER_BYTES;
-        let is_large = self.tail.bytes + incoming > self.shared.options.segment_bytes_max;
+        let is_large = self.tail.bytes + incoming > self.shared.options.segment_bytes_max();
         let is_old = (self.clock)().duration_since(self.tail.began) >= self.shared.options.segment_age_max;
         if self.condition == Condition::Sound && holds_records && (is_large || is_old) {
             self.condition = Condition::Sealed;
@@ -164,6 +172,7 @@ impl Writer {
             self.durable = Position(self.durable.0 + records as u64);
             self.tail.bytes += self.buffer.len() as u64;
             self.shared.publish(self.durable, self.tail.bytes);
+            self.shared.accepted();
         }
         for (job, decided) in self.group.drain(..).zip(self.decisions.drain(..)) {
             let answer = decided.map(|(position, decision)| appended(position, decision, job.entry.rows));
@@ -183,6 +192,7 @@ impl Writer {
             // A device that fails a sync may have kept the data and may lose the cut.
             false => AppendError::NotDurable { cause: error.to_string(), may_have_happened: true },
         };
+        self.shared.refused((self.clock)(), &failure);
         for (job, decided) in self.group.drain(..).zip(self.decisions.drain(..)) {
             job.answer(Err(decided.err().unwrap_or_else(|| failure.clone())));
         }

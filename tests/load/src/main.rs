@@ -1,4 +1,4 @@
-//! `ridealong-load`: measures what a running system does. `batches` loads the aggregator as agents do, `rest` looks at
+//! `ridealong-load`: measures what a running system does. `batches` loads the aggregator as agents do, `json` as services do, `rest` looks at
 //! both programs when nothing happens, `idle` at the agent with many silent connections.
 //!
 //! Prints tables; exits with 1 when something was lost. Compares no proxies: that is `proxy.sh` beside it.
@@ -7,11 +7,16 @@ mod access_log;
 mod batches;
 mod delivery;
 mod frames;
+mod fresh;
 mod idle;
+mod json;
+mod measured;
 mod process;
 mod program;
 mod report;
 mod rest;
+mod target;
+mod tracked;
 mod workload;
 
 use std::path::PathBuf;
@@ -34,6 +39,8 @@ struct Arguments {
 enum Command {
     /// Events a second through POST /v1/batches, acknowledged when fsynced
     Batches(batches::Options),
+    /// JSON events a second through POST /batch-track, acknowledged when fsynced
+    Json(json::Options),
     /// Memory of the agent with many silent connections
     Idle(idle::Options),
     /// Start-up time of both programs, and memory and processor time when idle
@@ -56,6 +63,7 @@ fn run(arguments: Arguments) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     match arguments.command {
         Command::Batches(options) => runtime.block_on(batches::run(options, &binaries)),
+        Command::Json(options) => runtime.block_on(json::run(options, &binaries)),
         Command::Idle(options) => runtime.block_on(idle::run(options, &binaries)),
         Command::Rest(options) => runtime.block_on(rest::run(options, &binaries)),
     }

@@ -32,8 +32,8 @@ async fn a_commit_carries_the_position_and_is_found_again() {
     let log = LogId::draw();
     let mut table = DeltaLog::open_or_make(folder.path(), Table::Requests, log).await.expect("made");
     assert_eq!(table.position().await.expect("read"), Position(0));
-    table.commit(batch(0, 10, 1_700_000_000_000_000), Position(7)).await.expect("committed");
-    table.commit(batch(10, 5, 1_700_000_000_000_000), Position(9)).await.expect("committed");
+    table.commit(&[batch(0, 10, 1_700_000_000_000_000)], Position(7)).await.expect("committed");
+    table.commit(&[batch(10, 5, 1_700_000_000_000_000)], Position(9)).await.expect("committed");
 
     let table = DeltaLog::open_or_make(folder.path(), Table::Requests, log).await.expect("opened");
     assert_eq!(table.position().await.expect("read"), Position(9));
@@ -47,8 +47,8 @@ async fn a_commit_carries_the_position_and_is_found_again() {
 async fn the_same_position_is_not_committed_twice() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut table = DeltaLog::open_or_make(folder.path(), Table::Requests, LogId::draw()).await.expect("made");
-    table.commit(batch(0, 3, 0), Position(7)).await.expect("committed");
-    let error = table.commit(batch(0, 3, 0), Position(7)).await.expect_err("again");
+    table.commit(&[batch(0, 3, 0)], Position(7)).await.expect("committed");
+    let error = table.commit(&[batch(0, 3, 0)], Position(7)).await.expect_err("again");
     assert!(matches!(error, DeltaError::Overtaken { .. }), "{error}");
     assert_eq!(table.cold().expect("read").rows(), 3);
 }
@@ -59,8 +59,8 @@ async fn a_second_writer_with_an_old_view_conflicts_instead_of_storing_twice() {
     let log = LogId::draw();
     let mut one = DeltaLog::open_or_make(folder.path(), Table::Requests, log).await.expect("made");
     let mut two = DeltaLog::open_or_make(folder.path(), Table::Requests, log).await.expect("opened");
-    one.commit(batch(0, 3, 0), Position(7)).await.expect("committed");
-    let error = two.commit(batch(0, 3, 0), Position(7)).await.expect_err("conflict");
+    one.commit(&[batch(0, 3, 0)], Position(7)).await.expect("committed");
+    let error = two.commit(&[batch(0, 3, 0)], Position(7)).await.expect_err("conflict");
     assert!(matches!(error, DeltaError::Table { .. } | DeltaError::Overtaken { .. }), "{error}");
     two.refresh().await.expect("refreshed");
     assert_eq!(two.position().await.expect("read"), Position(7), "so only the hand-over is left");
@@ -75,7 +75,7 @@ async fn rows_lie_by_day_and_bounds_hold_every_time() {
     let times = [-DAY - 1, 0, 1_582_934_400_000_000, 1_700_000_000_123_456];
     let batches: Vec<_> = times.iter().map(|micros| batch(1, 1, micros - 1)).collect();
     let rows = convert::joined(Table::Requests, &batches).expect("joined");
-    table.commit(rows, Position(1)).await.expect("committed");
+    table.commit(&[rows], Position(1)).await.expect("committed");
     let cold = table.cold().expect("read");
     let days: Vec<&str> = cold.files.iter().filter_map(|file| file.path.split("date=").nth(1)?.get(..10)).collect();
     assert_eq!(days, ["2023-11-14", "2020-02-29", "1970-01-01", "1969-12-30"]);
@@ -100,7 +100,7 @@ async fn a_table_of_an_earlier_program_takes_the_columns_that_came_later() {
     make(delta, Table::Requests, &Schema::new(earlier)).await.expect("made");
 
     let mut table = DeltaLog::open_or_make(folder.path(), Table::Requests, log).await.expect("opened");
-    table.commit(batch(0, 3, 0), Position(7)).await.expect("committed");
+    table.commit(&[batch(0, 3, 0)], Position(7)).await.expect("committed");
     let columns = table.delta.snapshot().expect("a version").schema();
     for field in stored_schema(Table::Requests).fields() {
         assert!(columns.field(field.name()).is_some(), "{}", field.name());

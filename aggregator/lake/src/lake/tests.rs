@@ -105,7 +105,7 @@ fn a_table_that_was_never_flushed_survives_a_restart() {
     let mut columns = nulls.columns().to_vec();
     columns[0] = Arc::new(times);
     let row = RecordBatch::try_new(nulls.schema(), columns).expect("fits");
-    sandbox.runtime.block_on(other.commit(row, Position(9))).expect("committed");
+    sandbox.runtime.block_on(other.commit(&[row], Position(9))).expect("committed");
     lake.shared.closing.cancel();
     wal.close();
     let (_wal, lake) = sandbox.open(|_| {});

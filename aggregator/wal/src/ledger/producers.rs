@@ -2,11 +2,11 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
+use std::sync::Arc;
 
 use ridealong_common::ids::ProducerId;
 
 use super::intervals::Intervals;
-use super::tenants::Tenants;
 use crate::books::{ProducerBooks, ProducersForgotten};
 use crate::entry::{Numbers, Position};
 
@@ -21,7 +21,8 @@ pub(super) type ProducerKey = (u32, ProducerId);
 pub(super) struct Producers {
     producers_max: usize,
     intervals_max: usize,
-    map: HashMap<ProducerKey, Producer>,
+    /// Shared with whoever writes a checkpoint or the books: a change while they do copies that one producer.
+    map: HashMap<ProducerKey, Arc<Producer>>,
     forgotten: ProducersForgotten,
 }
 
@@ -60,6 +61,21 @@ impl Held {
     }
 }
 
+impl Producer {
+    pub fn books(&self, tenant: Arc<str>, id: ProducerId) -> ProducerBooks {
+        ProducerBooks {
+            tenant,
+            producer: id,
+            announced: self.announced,
+            received: self.received,
+            given_up: self.given_up,
+            missing: self.announced - self.received - self.given_up,
+            missing_ranges: self.held.missing(self.announced).take(MISSING_LISTED_MAX).collect(),
+            last_seen_us: self.last_seen_us,
+        }
+    }
+}
+
 impl Producers {
     pub fn new(producers_max: usize, intervals_max: usize) -> Self {
         let (producers_max, intervals_max) = (producers_max.max(1), intervals_max.max(2));
@@ -67,12 +83,12 @@ impl Producers {
     }
 
     pub fn get(&self, key: &ProducerKey) -> Option<&Producer> {
-        self.map.get(key)
+        self.map.get(key).map(|producer| &**producer)
     }
 
     pub fn apply(&mut self, key: ProducerKey, held: Held, announced: u64, at_us: i64, position: Position) {
         let range = held.range();
-        let producer = self.map.entry(key).or_default();
+        let producer = Arc::make_mut(self.map.entry(key).or_default());
         producer.announced = producer.announced.max(announced).max(range.end);
         producer.last_seen_us = at_us;
         producer.last_position = position;
@@ -106,27 +122,9 @@ impl Producers {
         tracing::warn!(count, total = self.forgotten.producers, "forgot the producers unseen for longest");
     }
 
-    pub fn books(&self, tenants: &Tenants) -> (Vec<ProducerBooks>, ProducersForgotten) {
-        let mut books: Vec<ProducerBooks> = self
-            .map
-            .iter()
-            .map(|((tenant, id), producer)| ProducerBooks {
-                tenant: tenants.name(*tenant).clone(),
-                producer: *id,
-                announced: producer.announced,
-                received: producer.received,
-                given_up: producer.given_up,
-                missing: producer.announced - producer.received - producer.given_up,
-                missing_ranges: producer.held.missing(producer.announced).take(MISSING_LISTED_MAX).collect(),
-                last_seen_us: producer.last_seen_us,
-            })
-            .collect();
-        books.sort_unstable_by(|a, b| (&a.tenant, a.producer).cmp(&(&b.tenant, b.producer)));
-        (books, self.forgotten)
-    }
-
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&ProducerKey, &Producer)> {
-        self.map.iter()
+    /// All producers at this moment, by pointer.
+    pub fn shared(&self) -> Vec<(ProducerKey, Arc<Producer>)> {
+        self.map.iter().map(|(key, producer)| (*key, Arc::clone(producer))).collect()
     }
 
     pub fn forgotten(&self) -> ProducersForgotten {
@@ -134,7 +132,7 @@ impl Producers {
     }
 
     pub fn restore(&mut self, key: ProducerKey, producer: Producer) {
-        self.map.insert(key, producer);
+        self.map.insert(key, Arc::new(producer));
     }
 
     pub fn restore_forgotten(&mut self, forgotten: ProducersForgotten) {

@@ -13,6 +13,7 @@
 //! runs held 4, then each: start 8, end 8; recent ranges 1, then each: first 8, rows 4, CRC 4.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use ridealong_common::ids::ProducerId;
 use ridealong_common::table::Table;
@@ -31,7 +32,10 @@ const PRODUCER_BYTES: usize = 4 + 16 + 8 * 5 + 4 + 1;
 /// One moment of the ledger, to be written without holding it.
 pub(crate) struct Snapshot {
     pub position: Position,
-    pub body: Vec<u8>,
+    /// The parts of the body before and after the producers, which are written out when the ledger is free again.
+    head: Vec<u8>,
+    producers: Vec<(ProducerKey, Arc<Producer>)>,
+    tail: Vec<u8>,
     /// The number of the first id that is remembered.
     pub ids_head: u64,
     /// The ids from number `ids_from` on.
@@ -46,7 +50,9 @@ impl Ledger {
         let ids_from = ids_from.clamp(numbers.start, numbers.end);
         Snapshot {
             position: self.position,
-            body: self.body(),
+            head: self.head(),
+            producers: self.producers.shared(),
+            tail: self.tail(),
             ids_head: numbers.start,
             ids_from,
             ids: (ids_from..numbers.end).map(|number| self.ids.get(number)).collect(),
@@ -81,7 +87,7 @@ impl Ledger {
         (fields.left() == 0 && ledger.tenants.list().len() == tenants).then_some(Restoring { ledger, ids_next: next })
     }
 
-    fn body(&self) -> Vec<u8> {
+    fn head(&self) -> Vec<u8> {
         let mut out = Vec::new();
         let forgotten = self.producers.forgotten();
         out.put_u64(self.conflicts);
@@ -100,10 +106,11 @@ impl Ledger {
                 out.put_u64(counts.quarantined);
             }
         }
-        out.put_count(self.producers.iter().len());
-        for (key, producer) in self.producers.iter() {
-            put_producer(&mut out, key, producer);
-        }
+        out
+    }
+
+    fn tail(&self) -> Vec<u8> {
+        let mut out = Vec::new();
         let numbers = self.ids.numbers();
         out.put_u64(numbers.start);
         out.put_u64(numbers.end);
@@ -114,6 +121,19 @@ impl Ledger {
             out.put_i64(slice.oldest_us);
             out.put_i64(slice.newest_us);
         }
+        out
+    }
+}
+
+impl Snapshot {
+    /// The ledger but for its ids, as it is stored.
+    pub fn body(&self) -> Vec<u8> {
+        let mut out = self.head.clone();
+        out.put_count(self.producers.len());
+        for (key, producer) in &self.producers {
+            put_producer(&mut out, key, producer);
+        }
+        out.put(&self.tail);
         out
     }
 }

@@ -75,6 +75,10 @@ impl Tenants {
         counts.quarantined += u64::from(quarantined);
     }
 
+    pub fn names(&self) -> Vec<Arc<str>> {
+        self.list.iter().map(|tenant| tenant.name.clone()).collect()
+    }
+
     pub fn list(&self) -> &[Tenant] {
         &self.list
     }

@@ -8,8 +8,8 @@ use crate::checkpoint::Checkpoint;
 use crate::disk::{Disk, DiskFile};
 use crate::entry::Position;
 use crate::ledger::Ledger;
-use crate::record::{self, Record, Seed};
-use crate::segment::{self, HEADER_BYTES, ScanError, Scanner, Segment};
+use crate::record::Seed;
+use crate::segment::{self, HEADER_BYTES, ScanError, Scanner, Search, Segment};
 
 const COPY_BYTES: usize = 1 << 20;
 
@@ -26,7 +26,9 @@ pub(super) fn replay(
     let mut segments = Vec::with_capacity(firsts.len());
     let (last, sealed) = firsts.split_last().expect("a log without segments is begun, not replayed");
     for (first, next) in sealed.iter().zip(&firsts[1..]) {
-        let bytes = replay.sealed(&mut SegmentFile::open(disk, *first, &replay)?, *next)?;
+        let mut segment = SegmentFile::open(disk, *first, &replay)?;
+        let is_covered = *next <= replay.checkpoint.position().next();
+        let bytes = if is_covered { segment.length } else { replay.sealed(&mut segment, *next)? };
         segments.push(Segment { first: *first, bytes });
     }
     let mut tail = SegmentFile::open(disk, *last, &replay)?;
@@ -162,23 +164,14 @@ impl Replay {
 
     /// The highest mark of any sound record behind the damage, wherever it begins.
     fn mark_behind(&self, segment: &SegmentFile) -> Result<Position, OpenError> {
-        let from = segment.scanner.offset();
-        let mut rest = vec![0; (segment.length - from) as usize];
-        let read = segment.file.read_at(from, &mut rest).map_err(segment.io("read"))?;
-        rest.truncate(read);
+        let search = Search::new(segment.file.clone(), self.seed, segment.length);
         let mut mark = Position::NONE;
-        let mut at = 1;
-        while let Some(found) = rest.get(at..).and_then(|rest| rest.windows(4).position(|four| four == record::MAGIC)) {
-            at += found;
-            let candidate = record::length(&rest[at..])
-                .ok()
-                .and_then(|length| rest.get(at..at + length))
-                .and_then(|bytes| Record::decode(bytes, self.seed).ok());
-            match candidate {
-                Some(record) if record.position > segment.expected => mark = mark.max(record.durable),
-                _ => {}
+        let mut from = segment.scanner.offset() + 1;
+        while let Some(found) = search.next(from).map_err(segment.io("read"))? {
+            if found.position > segment.expected {
+                mark = mark.max(found.durable);
             }
-            at += 1;
+            from = found.end;
         }
         Ok(mark)
     }

@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use super::model::Model;
 use crate::disk::memory::{Faults, MemoryDisk};
 use crate::queue::{Answer, AppendError};
+use crate::release::checkpoint;
 use crate::testing::{entries, open, producer, wait};
 use crate::{NewEntry, Numbers, Wal};
 
@@ -23,6 +24,16 @@ enum Step {
     Append(Vec<Spec>),
     /// The same while calls fail.
     AppendWithFaults(Vec<Spec>, Faults),
+    /// The same while there is room for so many bytes more.
+    AppendWithLittleRoom(Vec<Spec>, u64),
+    Checkpoint,
+    CheckpointWithFaults(Faults),
+    /// The machine dies within so many calls of writing a checkpoint and letting go of some of the log.
+    CheckpointAndDie {
+        calls: u64,
+        released: u64,
+        seed: u64,
+    },
     /// The power goes while the batch is being written.
     AppendAndLosePower(Vec<Spec>, u64),
     LosePower(u64),
@@ -100,6 +111,11 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => batch().prop_map(Step::Append),
         3 => (batch(), faults()).prop_map(|(batch, faults)| Step::AppendWithFaults(batch, faults)),
+        1 => (batch(), 0_u64..1_500).prop_map(|(batch, room)| Step::AppendWithLittleRoom(batch, room)),
+        1 => Just(Step::Checkpoint),
+        1 => faults().prop_map(Step::CheckpointWithFaults),
+        1 => (0_u64..20, 0_u64..=16, any::<u64>())
+            .prop_map(|(calls, released, seed)| Step::CheckpointAndDie { calls, released, seed }),
         3 => (batch(), any::<u64>()).prop_map(|(batch, seed)| Step::AppendAndLosePower(batch, seed)),
         1 => any::<u64>().prop_map(Step::LosePower),
         1 => Just(Step::Reopen),
@@ -131,6 +147,23 @@ impl Life {
         match step {
             Step::Append(batch) => self.append(&batch),
             Step::AppendWithFaults(batch, faults) => self.append_with_faults(&batch, faults),
+            Step::AppendWithLittleRoom(batch, room) => {
+                self.disk.set_room(self.disk.bytes() + room);
+                self.append_one_by_one(&batch);
+                self.disk.set_room(u64::MAX);
+            }
+            Step::Checkpoint => checkpoint(self.wal.shared()).unwrap(),
+            Step::CheckpointWithFaults(faults) => {
+                self.disk.set_faults(faults);
+                let _ = checkpoint(self.wal.shared());
+                self.disk.set_faults(Faults::default());
+            }
+            Step::CheckpointAndDie { calls, released, seed } => {
+                self.disk.die_after(calls);
+                let _ = checkpoint(self.wal.shared());
+                let _ = self.release(released);
+                self.start(self.disk.after_power_loss(seed));
+            }
             Step::AppendAndLosePower(batch, seed) => self.append_and_lose_power(&batch, seed),
             Step::LosePower(seed) => self.start(self.disk.after_power_loss(seed)),
             Step::Reopen => {
@@ -191,12 +224,16 @@ impl Life {
     /// One by one, so that each failure is of one entry.
     fn append_with_faults(&mut self, batch: &[Spec], faults: Faults) {
         self.disk.set_faults(faults);
+        self.append_one_by_one(batch);
+        self.disk.set_faults(Faults::default());
+    }
+
+    fn append_one_by_one(&mut self, batch: &[Spec]) {
         for spec in batch {
             let entry = self.entry(spec);
             let answer = wait(self.wal.submit(entry.clone()).unwrap());
             self.answered(entry, answer);
         }
-        self.disk.set_faults(Faults::default());
         assert_eq!(self.wal.durable().0, self.model.records);
     }
 

@@ -96,6 +96,33 @@ fn a_full_disk_is_named_and_used_again_when_there_is_room() {
 }
 
 #[test]
+fn a_log_at_its_limit_refuses_until_some_of_it_is_released() {
+    let disk = MemoryDisk::default();
+    let (wal, _) = open_with(WalOptions { log_bytes_max: 4_000, ..options() }, &disk).unwrap();
+    let mut first = 0;
+    let refused = loop {
+        match append(&wal, numbered(first, 1)) {
+            Ok(_) => first += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(refused, AppendError::LogFull { bytes_max: 4_000 });
+    let books = wal.books();
+    assert!(books.segments >= 4 && books.bytes <= 4_000 && books.bytes > 3_000, "{books:?}");
+    assert_eq!((books.refused_log_full, books.refusing), (1, Some(refused.to_string())));
+    // What it holds already it holds: a repeat is no less refused, and stored once when there is room.
+    assert!(append(&wal, numbered(0, 1)).is_err());
+    assert!(disk.contents().values().map(|file| file.len() as u64).sum::<u64>() <= 4_000);
+    drop(wal);
+    let (wal, _) = open_with(WalOptions { log_bytes_max: 4_000, ..options() }, &disk).unwrap();
+    assert!(append(&wal, numbered(first, 1)).is_err());
+    wal.release(Position(first / 2)).unwrap();
+    assert_eq!(append(&wal, numbered(0, 1)), Ok(duplicate(1)));
+    assert_eq!(append(&wal, numbered(first, 1)).unwrap().stored, 1);
+    assert_eq!(wal.books().refusing, None);
+}
+
+#[test]
 fn while_it_cannot_be_repaired_every_append_fails_and_tries() {
     let disk = MemoryDisk::default();
     let (wal, _) = open(&disk);
