@@ -7,12 +7,14 @@
 mod commit;
 mod decode;
 mod door;
+mod enrich;
 mod events;
 mod refusal;
 mod tally;
 mod validate;
 
 pub use door::{FrameReceipt, Ingest};
+pub use enrich::Enricher;
 pub use events::{EventReceipt, EventStatus};
 pub use refusal::Refusal;
 pub use tally::TallySnapshot;
