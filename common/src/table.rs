@@ -17,18 +17,26 @@ pub enum Table {
     RequestSummaries = 4,
     /// One event that was not accepted a row, with why; made by the aggregator only.
     Quarantine = 5,
+    /// A run of one visitor's events a row, from which SQL makes `sessions` and `users`; rows of the same run add up.
+    /// Derived from events by the lake: it stands in no log and travels over no wire.
+    Visits = 64,
 }
 
 impl Table {
     pub const ALL: [Table; 5] =
         [Table::Requests, Table::Events, Table::HostMetrics, Table::RequestSummaries, Table::Quarantine];
 
+    /// What the lake makes itself, beside what the log holds.
+    pub const DERIVED: [Table; 1] = [Table::Visits];
+
+    /// A table of the log and of the wire.
     pub fn from_number(number: u8) -> Option<Table> {
         Self::ALL.into_iter().find(|table| *table as u8 == number)
     }
 
+    /// Any table that the lake holds.
     pub fn from_name(name: &str) -> Option<Table> {
-        Self::ALL.into_iter().find(|table| table.name() == name)
+        Self::ALL.into_iter().chain(Self::DERIVED).find(|table| table.name() == name)
     }
 
     pub const fn name(self) -> &'static str {
@@ -38,12 +46,13 @@ impl Table {
             Table::HostMetrics => "host_metrics",
             Table::RequestSummaries => "request_summaries",
             Table::Quarantine => "quarantine",
+            Table::Visits => "visits",
         }
     }
 
     /// Whether an agent may send rows of it.
     pub const fn comes_from_agents(self) -> bool {
-        !matches!(self, Table::Quarantine)
+        !matches!(self, Table::Quarantine | Table::Visits)
     }
 
     pub const fn columns(self) -> &'static [Column] {
@@ -53,6 +62,7 @@ impl Table {
             Table::HostMetrics => host_metrics::COLUMNS,
             Table::RequestSummaries => request_summaries::COLUMNS,
             Table::Quarantine => quarantine::COLUMNS,
+            Table::Visits => visits::COLUMNS,
         }
     }
 
@@ -223,6 +233,26 @@ columns! { quarantine:
     10 STATUS "status" Text required;
 }
 
+columns! { visits:
+    2 TIMESTAMP "timestamp" Time required;
+    3 RECEIVED_AT "received_at" Time required;
+    4 USER_ID "user_id" Text optional;
+    5 ANONYMOUS_ID "anonymous_id" Text optional;
+    6 SESSION_ID "session_id" Text optional;
+    7 SOURCE "source" Text optional;
+    8 COUNTRY "country" Text optional;
+    9 DEVICE_TYPE "device_type" Text optional;
+    10 PLATFORM "platform" Text optional;
+    11 LAST_TIMESTAMP "last_timestamp" Time required;
+    12 EVENT_COUNT "event_count" Integer required;
+    13 PAGE_COUNT "page_count" Integer required;
+    14 ERROR_COUNT "error_count" Integer required;
+    15 ENTRY_EVENT_TYPE "entry_event_type" Text required;
+    16 EXIT_EVENT_TYPE "exit_event_type" Text required;
+    17 REFERRER "referrer" Text optional;
+    18 REFERRER_TIMESTAMP "referrer_timestamp" Time optional;
+}
+
 // The aggregator writes the time of arrival beside any block: the column must be the same one in every table.
 const _: () = {
     assert!(requests::RECEIVED_AT == RECEIVED_AT);
@@ -230,6 +260,7 @@ const _: () = {
     assert!(host_metrics::RECEIVED_AT == RECEIVED_AT);
     assert!(request_summaries::RECEIVED_AT == RECEIVED_AT);
     assert!(quarantine::RECEIVED_AT == RECEIVED_AT);
+    assert!(visits::RECEIVED_AT == RECEIVED_AT);
 };
 
 #[cfg(test)]

@@ -8,14 +8,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ridealong_common::table::Table;
 use ridealong_wal::Position;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
+use crate::convert::{ConvertError, joined};
 use crate::delta::{DeltaError, DeltaLog};
 use crate::hot::{Fill, Flushable, TableKey};
 use crate::lake::{Shared, table_folder};
+use crate::visits;
 
 /// How often the flusher looks whether something is due.
 const LOOK: Duration = Duration::from_millis(500);
@@ -39,6 +42,8 @@ impl FlushRequest {
 
 #[derive(Debug, Error)]
 enum FlushFailure {
+    #[error("hot rows do not fit together")]
+    Rows(#[from] ConvertError),
     #[error(transparent)]
     Delta(#[from] DeltaError),
     #[error("the log cannot let go of what the lake has: {0}")]
@@ -146,6 +151,10 @@ impl Flusher {
         // A backlog goes in pieces, each a commit.
         let bytes_max = self.shared.options.flush_bytes;
         let Some(Flushable { batches, up_to }) = self.shared.tables.flushable(key, bytes_max) else { return Ok(()) };
+        let batches = match key.table {
+            Table::Visits => vec![visits::merged(&joined(key.table, &batches)?).map_err(ConvertError::from)?],
+            _ => batches,
+        };
         let shared = Arc::clone(&self.shared);
         let log = self.log(key).await?;
         if let Err(error) = log.commit(&batches, up_to).await {

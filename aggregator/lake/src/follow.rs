@@ -4,13 +4,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use ridealong_common::table::Table;
 use ridealong_engine::datafusion::arrow::array::RecordBatch;
 use ridealong_wal::{Entry, Follower, Position, ReadError};
 
-use crate::convert::{joined, rows_of};
+use crate::convert::{ConvertError, joined, rows_of};
 use crate::flush::FlushRequest;
 use crate::hot::TableKey;
 use crate::lake::Shared;
+use crate::visits;
 
 /// Payload read at once: many small entries become one batch of hot rows.
 const READ_BYTES: usize = 4 << 20;
@@ -71,37 +73,64 @@ fn request_flush(shared: &Shared) {
 
 /// Turns entries into hot rows, those of one table into one batch, and then makes them readable all at once.
 fn take(shared: &Shared, entries: &[Entry]) {
-    let mut batches: BTreeMap<TableKey, (Vec<RecordBatch>, Position)> = BTreeMap::new();
+    let mut taken = Taken::default();
     for entry in entries {
-        let key = TableKey { tenant: entry.tenant.clone(), table: entry.table };
-        if shared.tables.holds(&key, entry.position) {
+        let key = |table| TableKey { tenant: entry.tenant.clone(), table };
+        let missing = |table| Some(key(table)).filter(|key| !shared.tables.holds(key, entry.position));
+        let own = missing(entry.table);
+        // Each table has a position of its own in Delta: after a restart one may hold what the other does not.
+        let visits = (entry.table == Table::Events).then(|| missing(Table::Visits)).flatten();
+        if own.is_none() && visits.is_none() {
             continue;
         }
         match rows_of(entry) {
             Ok(rows) => {
-                let (batch, position) = batches.entry(key).or_default();
-                batch.push(rows);
-                *position = entry.position;
+                for key in own.into_iter().chain(visits) {
+                    taken.add(key, rows.clone(), entry.position);
+                }
             }
-            Err(error) => {
-                tracing::error!(position = entry.position.0, error = &error as &dyn std::error::Error, "entry skipped");
-                shared.counters.lock().unreadable += 1;
-            }
+            Err(error) => unreadable(shared, &error, entry.position),
         }
     }
-    for (key, (rows, position)) in batches {
-        if !shared.tables.contains(&key) {
+    let mut added = Vec::with_capacity(taken.tables.len());
+    for (key, (rows, position)) in taken.tables {
+        let batch = match key.table {
+            Table::Visits => visits::of_events(&rows).map_err(ConvertError::from),
+            table => joined(table, &rows).map(Some),
+        };
+        match batch {
+            Ok(Some(batch)) => added.push((key, batch, position)),
+            // No event that names anybody.
+            Ok(None) => {}
+            Err(error) => unreadable(shared, &error, position),
+        }
+    }
+    for (key, ..) in &added {
+        if !shared.tables.contains(key) {
             shared.tables.add(key.clone(), Default::default(), Position(0));
         }
-        match joined(key.table, &rows) {
-            Ok(rows) => shared.tables.append(&key, rows, position),
-            Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "rows skipped");
-                shared.counters.lock().unreadable += 1;
-            }
-        }
     }
+    shared.tables.append(added);
     if let Some(last) = entries.last() {
         shared.readable.send_replace(last.position);
     }
+}
+
+/// The rows for each table, with the position of the last entry among them. For visits they are rows of events.
+#[derive(Default)]
+struct Taken {
+    tables: BTreeMap<TableKey, (Vec<RecordBatch>, Position)>,
+}
+
+impl Taken {
+    fn add(&mut self, key: TableKey, rows: RecordBatch, at: Position) {
+        let (batches, position) = self.tables.entry(key).or_default();
+        batches.push(rows);
+        *position = at;
+    }
+}
+
+fn unreadable(shared: &Shared, error: &ConvertError, position: Position) {
+    tracing::error!(position = position.0, error = error as &dyn std::error::Error, "rows skipped");
+    shared.counters.lock().unreadable += 1;
 }

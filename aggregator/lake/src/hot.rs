@@ -78,17 +78,19 @@ impl HotTables {
         self.tables.lock().get(key).is_some_and(|table| position <= table.committed)
     }
 
-    /// Appends rows of the log up to `position`.
-    pub fn append(&self, key: &TableKey, rows: RecordBatch, position: Position) {
-        let bytes = rows.get_array_memory_size();
+    /// Appends rows of the log, each table's up to its position, in one step: a snapshot has all of them or none.
+    pub fn append(&self, added: Vec<(TableKey, RecordBatch, Position)>) {
         let mut tables = self.tables.lock();
-        let Some(table) = tables.get_mut(key) else { unreachable!("a table is added before rows") };
-        assert!(table.hot.last().is_none_or(|last| last.position < position), "the log is read in order");
-        assert!(position > table.committed, "what Delta holds is not appended again");
-        table.hot_since.get_or_insert_with(Instant::now);
-        table.hot_rows += rows.num_rows();
-        table.hot_bytes += bytes;
-        table.hot.push(HotBatch { position, rows, bytes });
+        for (key, rows, position) in added {
+            let bytes = rows.get_array_memory_size();
+            let Some(table) = tables.get_mut(&key) else { unreachable!("a table is added before rows") };
+            assert!(table.hot.last().is_none_or(|last| last.position < position), "the log is read in order");
+            assert!(position > table.committed, "what Delta holds is not appended again");
+            table.hot_since.get_or_insert_with(Instant::now);
+            table.hot_rows += rows.num_rows();
+            table.hot_bytes += bytes;
+            table.hot.push(HotBatch { position, rows, bytes });
+        }
     }
 
     /// The oldest hot rows, about `bytes_max` of them; None when nothing is hot.

@@ -1,7 +1,8 @@
 //! Where rows live: in memory as soon as they are acknowledged, then in Delta tables.
 //!
 //! In reading order: [`schema`] says what a table's rows look like as Arrow, stored and public; [`convert`] turns log
-//! entries into them. A [`follower`](mod@follow) reads the write-ahead log into [`hot`] rows; [`flush`] moves them into a
+//! entries into them, [`visits`] derives from events what sessions and users are made of. A [`follower`](mod@follow) reads
+//! the write-ahead log into [`hot`] rows; [`flush`] moves them into a
 //! [`delta`] table in one commit, through a [`store`] that syncs what it publishes. [`Lake`] is the handle;
 //! [`Snapshot`] is what a query pins: hot rows and Delta versions that belong together, taken in one step.
 //!
@@ -18,8 +19,10 @@ mod lake;
 mod options;
 mod snapshot;
 mod store;
+mod visits;
 
 pub use delta::DeltaError;
 pub use lake::{Lake, OpenError};
 pub use options::LakeOptions;
 pub use snapshot::{ColdFile, ColdTable, Snapshot, TableSnapshot};
+pub use visits::PAUSE_US;

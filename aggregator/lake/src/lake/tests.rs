@@ -1,11 +1,14 @@
 use std::sync::Arc;
 
+use ridealong_common::event::TrackedEvent;
 use ridealong_common::rows::RequestRow;
-use ridealong_engine::datafusion::arrow::array::RecordBatch;
+use ridealong_engine::datafusion::arrow::array::{AsArray, RecordBatch};
+use ridealong_engine::datafusion::arrow::datatypes::Int64Type;
 use ridealong_wal::{NewEntry, WalOptions};
 
 use super::*;
 use crate::convert::tests::request;
+use crate::visits::tests::event;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -186,5 +189,90 @@ fn a_lake_that_cannot_be_written_keeps_its_rows_readable_and_says_so() {
     sandbox.flush(&lake);
     assert_eq!(rows(&sandbox.pin(&lake)), (0, 10));
     assert_eq!(lake.status().last_error, None);
+    lake.close();
+}
+
+impl Sandbox {
+    fn track(&self, wal: &Wal, user: &str, minutes: std::ops::Range<i64>) {
+        let rows: Vec<_> = minutes.map(|minute| event(Some(user), None, minute * 60_000_000)).collect();
+        let entry = NewEntry {
+            tenant: Arc::from("default"),
+            table: Table::Events,
+            received_at_us: 1,
+            numbers: None,
+            announced: 0,
+            rows: rows.len() as u32,
+            event_ids: Some(rows.iter().map(|event| event.event_id).collect()),
+            quarantined_rows: Vec::new(),
+            payload: TrackedEvent::block(&rows).encode().expect("encodes").into(),
+        };
+        self.runtime.block_on(wal.append(entry)).expect("appended");
+    }
+}
+
+/// Events that the hot visits of a snapshot count, and its visits in Delta.
+fn visits(snapshot: &Snapshot) -> (i64, u64) {
+    let table = snapshot.table(Table::Visits).expect("the table");
+    let counted = table.hot.iter().flat_map(|batch| {
+        let column = batch.column_by_name("event_count").expect("a column");
+        column.as_primitive::<Int64Type>().values().to_vec()
+    });
+    (counted.sum(), table.cold.rows())
+}
+
+#[test]
+fn visits_are_flushed_with_their_own_position_and_joined() {
+    let sandbox = Sandbox::new();
+    let (wal, lake) = sandbox.open(|_| {});
+    for minute in 0..5 {
+        sandbox.track(&wal, "u", minute..minute + 1);
+        assert_eq!(visits(&sandbox.pin(&lake)), (minute + 1, 0));
+    }
+    sandbox.flush(&lake);
+    assert_eq!(visits(&sandbox.pin(&lake)), (0, 1), "five of one session are one row");
+    lake.shared.closing.cancel();
+    wal.close();
+    let (wal, lake) = sandbox.open(|_| {});
+    assert_eq!(visits(&sandbox.pin(&lake)), (0, 1), "what Delta holds is not derived again");
+    sandbox.track(&wal, "u", 5..6);
+    assert_eq!(visits(&sandbox.pin(&lake)), (1, 1));
+    lake.close();
+}
+
+/// Events may be in Delta while their visits are not, and the other way round: each is replayed from where it ends.
+#[test]
+fn visits_and_events_at_different_positions_survive_a_restart() {
+    let sandbox = Sandbox::new();
+    let (wal, lake) = sandbox.open(|options| options.flush_rows = 100);
+    sandbox.track(&wal, "u", 0..100);
+    let flushed = std::iter::repeat_with(|| sandbox.pin(&lake)).take(2_000).find(|pinned| {
+        std::thread::sleep(Duration::from_millis(5));
+        pinned.table(Table::Events).expect("events").cold.rows() == 100
+    });
+    assert_eq!(visits(&flushed.expect("flushed by number")), (100, 0), "the one visit is still hot");
+    lake.shared.closing.cancel();
+    wal.close();
+
+    let (wal, lake) = sandbox.open(|_| {});
+    let pinned = sandbox.pin(&lake);
+    let events = pinned.table(Table::Events).expect("events");
+    assert_eq!((events.hot.len(), events.cold.rows()), (0, 100));
+    assert_eq!(visits(&pinned), (100, 0));
+    // The visits alone get on.
+    sandbox.track(&wal, "u", 100..110);
+    let pinned = sandbox.pin(&lake);
+    let hot = &pinned.table(Table::Visits).expect("visits").hot;
+    let rows = crate::convert::joined(Table::Visits, hot).expect("joined");
+    let folder = sandbox.folder.path().join("lake/default/visits");
+    let log = DeltaLog::open_or_make(&folder, Table::Visits, wal.log_id());
+    let mut delta = sandbox.runtime.block_on(log).expect("made");
+    sandbox.runtime.block_on(delta.commit(rows, wal.durable())).expect("committed");
+    lake.shared.closing.cancel();
+    wal.close();
+
+    let (_wal, lake) = sandbox.open(|_| {});
+    let pinned = sandbox.pin(&lake);
+    assert_eq!(pinned.table(Table::Events).expect("events").hot.iter().map(RecordBatch::num_rows).sum::<usize>(), 10);
+    assert_eq!(visits(&pinned), (0, 2));
     lake.close();
 }
