@@ -7,10 +7,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use ridealong_api::{Disk, Limits, Services, router};
+use ridealong_catalog::Catalog;
 use ridealong_edge::body::Bodies;
-use ridealong_ingest::Ingest;
+use ridealong_enrich::Places;
+use ridealong_ingest::{Enricher, Ingest};
 use ridealong_lake::{Lake, LakeOptions};
 use ridealong_query::{Engine, EngineOptions};
+use ridealong_wal::disk::RealDisk;
 use ridealong_wal::{Wal, WalOptions};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
@@ -36,11 +39,14 @@ pub fn serve(config: Config, unknown_variables: &[String]) -> Result<()> {
     let started = Instant::now();
     let _lock = FolderLock::take(&config.data)?;
     let data = config.data.canonicalize().context("cannot find the data folder")?;
+    let catalog = start_catalog(&data)?;
+    let enricher = start_enricher(&config)?;
     let wal = start_wal(&config, &data)?;
     let lake = start_lake(&config, &data, &wal)?;
     let engine = start_engine(&config, &lake)?;
     let services = Services {
-        ingest: Ingest::new(wal.clone()),
+        ingest: Ingest::new(wal.clone(), catalog.clone(), enricher.clone()),
+        catalog,
         engine: Arc::clone(&engine) as _,
         lake: Arc::new(lake.clone()),
         disk: disk(&data),
@@ -77,6 +83,19 @@ fn start_wal(config: &Config, data: &Path) -> Result<Wal> {
         "log opened"
     );
     Ok(wal)
+}
+
+fn start_catalog(data: &Path) -> Result<Catalog> {
+    let disk = RealDisk::new(&data.join("catalog")).context("cannot make the catalog's folder")?;
+    Catalog::open(Arc::new(disk)).context("cannot open the catalog")
+}
+
+fn start_enricher(config: &Config) -> Result<Enricher> {
+    let places = match &config.geo_file {
+        Some(file) => Places::open(file).context("cannot use geo-file")?,
+        None => Places::default(),
+    };
+    Ok(Enricher::new(places))
 }
 
 fn start_lake(config: &Config, data: &Path, wal: &Wal) -> Result<Lake> {

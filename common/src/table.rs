@@ -231,6 +231,7 @@ columns! { quarantine:
     8 SOURCE "source" Text optional;
     9 EVENT_TYPE "event_type" Text optional;
     10 STATUS "status" Text required;
+    11 REVISION "revision" Integer required;
 }
 
 columns! { visits:

@@ -4,12 +4,14 @@
 //! [`router`] is the map of all paths.
 
 mod batches;
+mod config;
 mod events;
 mod failure;
 mod flush;
 mod health;
 mod performance;
 mod prometheus;
+mod quarantine;
 mod query;
 mod recent;
 mod router;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use ridealong_catalog::Catalog;
 use ridealong_edge::body::Bodies;
 use ridealong_ingest::Ingest;
 use ridealong_model::lake::Lake;
@@ -15,6 +16,7 @@ use crate::health::Disk;
 #[derive(Clone)]
 pub struct Services {
     pub ingest: Ingest,
+    pub catalog: Catalog,
     pub engine: Arc<dyn QueryEngine>,
     pub lake: Arc<dyn Lake>,
     pub disk: Disk,

@@ -5,6 +5,7 @@
 //! the prefilter first lets a text through to it. So an aggregator that never sees a user agent pays nothing, and one that
 //! does pays for the hundred or so rules that its traffic meets, not for all 1,270.
 
+mod needed;
 mod rules;
 mod set;
 pub mod yaml;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use ridealong_catalog::Catalog;
 use ridealong_common::event::Defaults;
 use ridealong_common::ids::ProducerId;
 use ridealong_common::time::Timestamp;
@@ -12,11 +13,13 @@ use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use crate::commit::commit;
+use crate::correct::correct;
 use crate::decode::decode;
-use crate::events::{self, EventReceipt};
+use crate::enrich::{Enriched, Enricher};
+use crate::events::{self, EventReceipt, Reading};
 use crate::refusal::Refusal;
 use crate::tally::{Tally, TallySnapshot};
-use crate::validate::{Validated, validate};
+use crate::validate::validate;
 
 /// Frames expanded at once: each may take 32 MiB and more while it is checked.
 const DECODING_MAX: usize = 4;
@@ -29,19 +32,22 @@ pub struct FrameReceipt {
     pub stored_to: u64,
     pub stored: u64,
     pub duplicate: u64,
+    pub quarantined: u64,
 }
 
 /// Takes what arrives. Cheap to clone.
 #[derive(Clone)]
 pub struct Ingest {
-    wal: Wal,
+    pub(crate) wal: Wal,
+    pub(crate) catalog: Catalog,
+    pub(crate) enricher: Enricher,
     tally: Arc<Tally>,
     decoding: Arc<Semaphore>,
 }
 
 impl Ingest {
-    pub fn new(wal: Wal) -> Self {
-        Self { wal, tally: Arc::default(), decoding: Arc::new(Semaphore::new(DECODING_MAX)) }
+    pub fn new(wal: Wal, catalog: Catalog, enricher: Enricher) -> Self {
+        Self { wal, catalog, enricher, tally: Arc::default(), decoding: Arc::new(Semaphore::new(DECODING_MAX)) }
     }
 
     /// Takes a batch of an agent. When this returns Ok all of it is durable. Cancelled, it may or may not have been
@@ -57,29 +63,34 @@ impl Ingest {
 
     async fn take_frame(&self, tenant: &TenantId, bytes: Bytes) -> Result<FrameReceipt, Refusal> {
         let slot = Arc::clone(&self.decoding).acquire_owned().await.map_err(|_| Refusal::Busy)?;
+        let (corrections, enricher, now) = (self.catalog.corrections(tenant), self.enricher.clone(), Timestamp::now());
         let frame = tokio::task::spawn_blocking(move || {
             let _slot = slot;
-            validate(decode(&bytes)?)
+            let frame = correct(validate(decode(&bytes)?, now), corrections, now);
+            Ok::<_, Refusal>(enricher.enrich_frame(frame))
         });
-        let frame: Validated = frame.await.map_err(|_| Refusal::Busy)??;
-        let producer = frame.producer;
-        let rows: u64 = frame.chunks.iter().map(|valid| u64::from(valid.chunk.count)).sum();
-        let stored_to = frame.chunks.iter().map(|valid| valid.chunk.end()).max().unwrap_or(0);
-        self.tally.frame_rows(rows);
-        let appended = commit(&self.wal, tenant, Timestamp::now(), frame).await?;
-        let stored = appended.iter().map(|appended| u64::from(appended.stored)).sum();
-        Ok(FrameReceipt { producer, stored_to, stored, duplicate: rows - stored })
+        let frame: Enriched = frame.await.map_err(|_| Refusal::Busy)??;
+        let (producer, stored_to) = (frame.producer, frame.end());
+        self.tally.frame_rows(frame.rows());
+        let committed = commit(&self.wal, tenant, now, frame).await?;
+        Ok(FrameReceipt {
+            producer,
+            stored_to,
+            stored: committed.stored,
+            duplicate: committed.duplicate,
+            quarantined: committed.quarantined,
+        })
     }
 
     /// Takes JSON events; each has its own receipt, in order. An error refuses all of them.
     pub async fn accept_events(&self, tenant: &TenantId, values: &[Value]) -> Result<Vec<EventReceipt>, Refusal> {
         self.tally.events(values.len());
-        let taken = events::store(&self.wal, tenant, values, &Defaults::default(), Timestamp::now()).await;
+        let now = Timestamp::now();
+        let reading = Reading { defaults: &Defaults::default(), corrections: self.catalog.corrections(tenant), now };
+        let read = values.iter().map(|value| reading.read(value)).collect();
+        let taken = events::store(&self.wal, &self.enricher, tenant, read, now).await;
         match &taken {
-            Ok(receipts) => {
-                let invalid = receipts.iter().filter(|receipt| receipt.status.is_err()).count();
-                self.tally.events_refused("invalid", invalid);
-            }
+            Ok(receipts) => self.tally.receipts(receipts),
             Err(refusal) => self.tally.events_refused(refusal.reason(), values.len()),
         }
         taken

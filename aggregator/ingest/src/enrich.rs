@@ -16,15 +16,49 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ridealong_common::block::{Block, CheckedBlock};
+use ridealong_common::ids::{EventId, ProducerId};
 use ridealong_common::table::{Table, events};
 use ridealong_enrich::{Client, Clients, Place, Places};
 
 use self::texts::Texts;
+use crate::correct::Corrected;
+use crate::quarantine::QuarantineRow;
+use crate::validate::{ValidChunk, event_ids};
 
 const HOUR_US: i64 = 3_600_000_000;
 const DAY_US: i64 = 24 * HOUR_US;
 /// 1970-01-01 was a Thursday.
 const WEEKDAY_OF_DAY_0: i64 = 4;
+
+/// A frame as it goes into the log.
+pub(crate) struct Enriched {
+    pub producer: ProducerId,
+    pub announced: u64,
+    pub chunks: Vec<ReadyChunk>,
+}
+
+pub(crate) struct ReadyChunk {
+    pub table: Table,
+    pub first: u64,
+    pub crc: u32,
+    pub rows: u32,
+    /// One a row for tracked events, which are deduplicated by id; none for rows that are by number alone.
+    pub event_ids: Option<Vec<EventId>>,
+    pub quarantined_rows: Vec<u32>,
+    pub quarantine: Vec<QuarantineRow>,
+    pub payload: Bytes,
+}
+
+impl Enriched {
+    pub fn rows(&self) -> u64 {
+        self.chunks.iter().map(|chunk| u64::from(chunk.rows)).sum()
+    }
+
+    /// The number after the last event's.
+    pub fn end(&self) -> u64 {
+        self.chunks.iter().map(|chunk| chunk.first + u64::from(chunk.rows)).max().unwrap_or(0)
+    }
+}
 
 /// What enrichment knows. Cheap to clone.
 #[derive(Clone, Default)]
@@ -40,6 +74,23 @@ impl Enricher {
 
     pub fn places(&self) -> &Places {
         &self.places
+    }
+
+    pub(crate) fn enrich_frame(&self, Corrected(frame): Corrected) -> Enriched {
+        let chunks = frame.chunks.into_iter().map(|valid| self.ready(valid)).collect();
+        Enriched { producer: frame.producer, announced: frame.announced, chunks }
+    }
+
+    fn ready(&self, valid: ValidChunk) -> ReadyChunk {
+        let ValidChunk { chunk, block, quarantined_rows, quarantine } = valid;
+        let event_ids = block.as_ref().and_then(event_ids);
+        let payload = match block {
+            Some(block) => self.enrich(chunk.block, block),
+            // None of its rows is stored.
+            None => Bytes::new(),
+        };
+        let (table, first, crc, rows) = (chunk.table, chunk.first, chunk.crc, chunk.count);
+        ReadyChunk { table, first, crc, rows, event_ids, quarantined_rows, quarantine, payload }
     }
 
     /// The encoded block with what is known of its rows; as it came where nothing is, or where there is no room.

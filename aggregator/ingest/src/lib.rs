@@ -1,20 +1,27 @@
-//! The pass from bytes to the write-ahead log: decode → validate → commit, one type for each stage, so that unchecked data
-//! cannot be stored. Privacy, correction and enrichment will stand between validate and commit.
+//! The pass from bytes to the write-ahead log: decode → validate → correct → enrich → commit, one type for each stage, so
+//! that unchecked data cannot be stored.
 //!
 //! Two doors lead in: [`Ingest::accept_frame`] for agents' batches and [`Ingest::accept_events`] for JSON events. Every
-//! event ends in exactly one of stored, duplicate, refused; refusals are counted here, by reason. Knows no HTTP.
+//! event ends in exactly one of stored, duplicate, quarantined, refused, and its sender is told which. What is set aside
+//! ([`QuarantineRow`]) is corrected and let in again through [`Ingest::replay`]. Knows no HTTP.
 
 mod commit;
+mod correct;
 mod decode;
 mod door;
 mod enrich;
 mod events;
+mod quarantine;
 mod refusal;
+mod replay;
+mod row_json;
 mod tally;
 mod validate;
 
 pub use door::{FrameReceipt, Ingest};
 pub use enrich::Enricher;
 pub use events::{EventReceipt, EventStatus};
+pub use quarantine::{PAYLOAD_BYTES_MAX, QuarantineRow, Standing};
 pub use refusal::Refusal;
+pub use replay::{ReplayReceipt, Replayed};
 pub use tally::TallySnapshot;

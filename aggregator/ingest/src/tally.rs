@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use parking_lot::Mutex;
 use serde::Serialize;
 
+use crate::events::{EventReceipt, EventStatus};
+
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     counts: Mutex<TallySnapshot>,
@@ -20,6 +22,10 @@ pub struct TallySnapshot {
     pub frame_rows: u64,
     /// Events at the JSON doors, whatever became of them.
     pub json_events: u64,
+    /// What became of them; with the refused ones, all of them.
+    pub json_stored: u64,
+    pub json_duplicate: u64,
+    pub json_quarantined: u64,
     /// Frames refused, by reason.
     pub refused_frames: BTreeMap<&'static str, u64>,
     /// Events at the JSON doors refused, by reason.
@@ -48,6 +54,18 @@ impl Tally {
     pub fn events_refused(&self, reason: &'static str, count: usize) {
         if count > 0 {
             *self.counts.lock().refused_events.entry(reason).or_default() += count as u64;
+        }
+    }
+
+    pub fn receipts(&self, receipts: &[EventReceipt]) {
+        let mut counts = self.counts.lock();
+        for receipt in receipts {
+            match &receipt.status {
+                Ok(EventStatus::Stored) => counts.json_stored += 1,
+                Ok(EventStatus::Duplicate) => counts.json_duplicate += 1,
+                Ok(EventStatus::Quarantined) => counts.json_quarantined += 1,
+                Err(_) => *counts.refused_events.entry("invalid").or_default() += 1,
+            }
         }
     }
 

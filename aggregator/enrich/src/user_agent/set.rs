@@ -1,19 +1,17 @@
 //! An ordered set of rules, of which the first that fits answers.
 //!
-//! Most rules need certain texts in the user agent. One automaton finds all of these texts at once (as in RE2's
-//! `FilteredRE2`, which `regex-filtered` carries over to Rust); only rules whose texts are all there are tried. An
-//! expression is compiled when it is first tried.
+//! Most rules need certain texts in the user agent. One automaton finds all of these texts at once; only rules whose texts
+//! are all there are tried. An expression is compiled when it is first tried.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use aho_corasick::AhoCorasick;
 use regex::bytes::{Captures, Regex, RegexBuilder};
-use regex_filtered::mapper::{self, Mapper};
-use regex_filtered::model::Model;
-use regex_syntax::ParserBuilder;
 
+use super::needed::needed;
 use super::rules::{Kind, PARTS, Rule};
 
 /// The parts of an answer; an empty text is None.
@@ -25,34 +23,48 @@ const AUTOMATON_BYTES_MAX: usize = 1 << 20;
 pub(super) struct RuleSet {
     kind: Kind,
     rules: Vec<LazyRule>,
-    needed: AhoCorasick,
-    mapper: Mapper,
+    /// Finds the texts that rules need.
+    texts: AhoCorasick,
+    /// For each text the rules that need it, each with the bits of its clauses that the text fulfils.
+    needing: Vec<Vec<(u32, u32)>>,
     compiled: AtomicUsize,
 }
 
 struct LazyRule {
     rule: Rule,
+    /// A bit for each of its clauses.
+    needs: u32,
     regex: OnceLock<Regex>,
 }
 
 impl RuleSet {
     pub fn new(kind: Kind, rules: Vec<Rule>) -> Self {
-        let mut builder = mapper::Builder::new(kind.needed_bytes_min());
-        for rule in &rules {
-            builder.push(needed_texts(rule));
-        }
-        let (mapper, texts) = builder.build();
-        let needed = AhoCorasick::builder().ascii_case_insensitive(true).build(texts);
-        let needed = needed.expect("a few thousand short texts are far below the automaton's limits");
-        let rules = rules.into_iter().map(|rule| LazyRule { rule, regex: OnceLock::new() }).collect();
-        Self { kind, rules, needed, mapper, compiled: AtomicUsize::new(0) }
+        let mut texts: BTreeMap<String, Vec<(u32, u32)>> = BTreeMap::new();
+        let rules = rules.into_iter().zip(0..).map(|(rule, at)| {
+            let clauses = needed(&simplified(&rule.expression), kind.needed_bytes_min());
+            for (clause, bit) in clauses.iter().zip(0..) {
+                clause.iter().for_each(|text| texts.entry(text.clone()).or_default().push((at, 1 << bit)));
+            }
+            let needs = clauses.iter().zip(0..).fold(0, |needs, (_, bit)| needs | 1 << bit);
+            LazyRule { rule, needs, regex: OnceLock::new() }
+        });
+        let rules = rules.collect();
+        let (texts, needing): (Vec<_>, Vec<_>) = texts.into_iter().unzip();
+        let texts = AhoCorasick::builder().ascii_case_insensitive(true).build(texts);
+        let texts = texts.expect("a few thousand short texts are far below the automaton's limits");
+        Self { kind, rules, texts, needing, compiled: AtomicUsize::new(0) }
     }
 
     /// The answer of the first rule that fits.
     pub fn answer(&self, user_agent: &str) -> Option<Answer> {
-        let found = self.needed.find_overlapping_iter(user_agent).map(|found| found.pattern().as_usize());
-        self.mapper.atom_to_re(found).into_iter().find_map(|at| {
-            let lazy = &self.rules[at];
+        let mut fulfilled = vec![0_u32; self.rules.len()];
+        for found in self.texts.find_overlapping_iter(user_agent) {
+            for (rule, clauses) in &self.needing[found.pattern().as_usize()] {
+                fulfilled[*rule as usize] |= clauses;
+            }
+        }
+        let possible = self.rules.iter().zip(fulfilled).filter(|(lazy, fulfilled)| lazy.needs == *fulfilled);
+        possible.map(|(lazy, _)| lazy).find_map(|lazy| {
             let regex = lazy.regex.get_or_init(|| {
                 self.compiled.fetch_add(1, Ordering::Relaxed);
                 compiled(&lazy.rule)
@@ -79,13 +91,6 @@ impl RuleSet {
         let text = text.trim();
         (!text.is_empty()).then(|| text.to_owned())
     }
-}
-
-fn needed_texts(rule: &Rule) -> Model {
-    let parsed = ParserBuilder::new().case_insensitive(rule.ignores_case).build().parse(&simplified(&rule.expression));
-    let model = parsed.ok().and_then(|parsed| Model::new(&parsed).ok());
-    // Without a prefilter the rule is always tried.
-    model.unwrap_or_else(Model::all)
 }
 
 pub(super) fn compiled(rule: &Rule) -> Regex {

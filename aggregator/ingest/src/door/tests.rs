@@ -5,6 +5,7 @@ use ridealong_common::ids::EventId;
 use ridealong_common::rows::{RequestRow, Resource};
 use ridealong_common::table::{Table, requests};
 use ridealong_wal::WalOptions;
+use ridealong_wal::disk::RealDisk;
 use serde_json::json;
 
 use super::*;
@@ -21,7 +22,8 @@ impl Sandbox {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let (wal, _) = Wal::open(WalOptions::new(folder.path())).expect("a log");
-        let ingest = Ingest::new(wal.clone());
+        let catalog = Catalog::open(Arc::new(RealDisk::new(&folder.path().join("catalog")).expect("a folder")));
+        let ingest = Ingest::new(wal.clone(), catalog.expect("a catalog"), Enricher::default());
         Self { _folder: folder, wal, ingest, tenant: TenantId::default_tenant() }
     }
 

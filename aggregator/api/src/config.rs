@@ -1,0 +1,84 @@
+//! `GET /config`: what the caller's tenant has set. `PUT /config`: changes what is named, keeps the rest; in force, and
+//! durable, when answered.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use ridealong_catalog::{ChangeError, Segment, TenantSettings};
+use ridealong_common::settings::nearest;
+use ridealong_edge::Failure;
+use ridealong_edge::body::json;
+use serde_json::{Map, Value};
+
+use crate::services::Services;
+
+/// A hundred segments with long conditions.
+const BODY_BYTES_MAX: usize = 1 << 20;
+
+pub(crate) async fn get(State(services): State<Services>) -> Json<Value> {
+    Json(shown(&services.catalog.settings(&services.tenant())))
+}
+
+pub(crate) async fn put(
+    State(services): State<Services>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Value>, Failure> {
+    let held = services.bodies.read(&headers, body, BODY_BYTES_MAX).await?;
+    let asked: Map<String, Value> = json(&held.bytes)?;
+    let (catalog, tenant) = (services.catalog.clone(), services.tenant());
+    // Writes and syncs a file: the threads of the API must not wait for that.
+    let changed = tokio::task::spawn_blocking(move || catalog.change(&tenant, |settings| apply(settings, asked))).await;
+    match changed {
+        Ok(Ok(settings)) => Ok(Json(shown(&settings))),
+        Ok(Err(ChangeError::Invalid(fault))) => Err(Failure::new(400, "invalid-setting", "Invalid setting", fault)),
+        Ok(Err(error @ ChangeError::NotDurable(_))) => Err(Failure::unavailable("not-kept", error.to_string())),
+        Err(error) => Err(Failure::unavailable("stopping", error.to_string())),
+    }
+}
+
+fn shown(settings: &TenantSettings) -> Value {
+    serde_json::to_value(settings).unwrap_or_default()
+}
+
+fn apply(settings: &mut TenantSettings, asked: Map<String, Value>) -> Result<(), String> {
+    for (key, value) in asked {
+        match key.as_str() {
+            "corrections" => correct(settings, value)?,
+            "segments" => settings.segments = segments(value)?,
+            _ => return Err(unknown(&key, &["corrections", "segments"])),
+        }
+    }
+    Ok(())
+}
+
+fn correct(settings: &mut TenantSettings, value: Value) -> Result<(), String> {
+    let Value::Object(asked) = value else { return Err("corrections must be an object of true and false".to_owned()) };
+    let corrections = &mut settings.corrections;
+    for (key, value) in asked {
+        let switch = match key.as_str() {
+            "clockSkew" | "clock_skew" => &mut corrections.clock_skew,
+            "numbersAsText" | "numbers_as_text" => &mut corrections.numbers_as_text,
+            "oversizeText" | "oversize_text" => &mut corrections.oversize_text,
+            "casing" => &mut corrections.casing,
+            _ => return Err(unknown(&key, &["clockSkew", "numbersAsText", "oversizeText", "casing"])),
+        };
+        *switch = value.as_bool().ok_or_else(|| format!("corrections.{key} must be true or false, this is {value}"))?;
+    }
+    Ok(())
+}
+
+fn segments(value: Value) -> Result<Vec<Segment>, String> {
+    let form = "segments must be a list of {\"name\": …, \"when\": …}";
+    serde_json::from_value(value).map_err(|error| format!("{form}: {error}"))
+}
+
+fn unknown(key: &str, known: &[&str]) -> String {
+    let key: String = key.chars().take(80).collect();
+    let hint = nearest(&key, known.iter().copied()).map(|near| format!(", did you mean {near}?")).unwrap_or_default();
+    format!("{key:?} is no setting{hint} There are: {}", known.join(", "))
+}
+
+#[cfg(test)]
+mod tests;
