@@ -112,7 +112,7 @@ supply_chain() {
 need_debian cc=gcc g++=g++ || exit 1
 if [ "$mode" != --quick ]; then
     need_debian nginx=nginx-light wrk=wrk python3=python3 node=nodejs npm=npm gunicorn=gunicorn h2load=nghttp2-client \
-        slowhttptest=slowhttptest curl=curl || exit 1
+        slowhttptest=slowhttptest curl=curl strace=strace || exit 1
     need_cargo_tool deny 0.20.2 || exit 1
 fi
 need_cargo_tool nextest 0.9.143 || exit 1

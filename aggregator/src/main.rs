@@ -7,13 +7,15 @@ mod serve;
 
 use std::process::ExitCode;
 
-use clap::{ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 use ridealong_common::settings::{Layered, with_flags};
 
 use crate::config::{Config, PREFIX, SETTINGS};
 
 /// Exit codes: 0 done, 1 failed, 2 wrong usage (clap's own), 78 bad configuration (`EX_CONFIG` of sysexits).
 const BAD_CONFIGURATION: u8 = 78;
+
+const SALVAGE: &str = "salvage";
 
 fn main() -> ExitCode {
     let matches = command().get_matches();
@@ -23,7 +25,7 @@ fn main() -> ExitCode {
         Err(faults) => return say(&faults.to_string(), BAD_CONFIGURATION),
     };
     match name {
-        "serve" => match serve::serve(config, &layered.unknown_variables) {
+        "serve" => match serve::serve(config, &layered.unknown_variables, flags.get_flag(SALVAGE)) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => say(&format!("error: {error:#}\n"), 1),
         },
@@ -35,12 +37,17 @@ fn main() -> ExitCode {
 fn command() -> Command {
     let with_settings =
         |name: &'static str, about: &'static str| with_flags(Command::new(name).about(about), SETTINGS, PREFIX);
+    // On the command line only: a file or a variable would salvage again at every start.
+    let salvage = Arg::new(SALVAGE)
+        .long(SALVAGE)
+        .action(ArgAction::SetTrue)
+        .help("Before starting, set aside what is damaged in the log, in <data>/log/salvaged, and go on without it");
     Command::new("ridealong-aggregator")
         .about("Takes what agents deliver, keeps it in Delta tables, answers SQL")
         .version(env!("CARGO_PKG_VERSION"))
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .subcommand(with_settings("serve", "Run the aggregator"))
+        .subcommand(with_settings("serve", "Run the aggregator").arg(salvage))
         .subcommand(with_settings("check", "Check the configuration and say every fault"))
         .subcommand(with_settings("config", "Show every setting, its value and where it came from"))
 }

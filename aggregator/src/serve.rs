@@ -14,7 +14,7 @@ use ridealong_ingest::{Enricher, Ingest};
 use ridealong_lake::{Lake, LakeOptions};
 use ridealong_query::{Engine, EngineOptions};
 use ridealong_wal::disk::RealDisk;
-use ridealong_wal::{Wal, WalOptions};
+use ridealong_wal::{OpenError, Wal, WalOptions};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
@@ -31,7 +31,7 @@ const BACKLOG: u32 = 1_024;
 /// Bodies that are read or worked on at one moment: 32 batches of the largest size.
 const BODIES_BYTES_MAX: usize = 256 << 20;
 
-pub fn serve(config: Config, unknown_variables: &[String]) -> Result<()> {
+pub fn serve(config: Config, unknown_variables: &[String], salvage: bool) -> Result<()> {
     logging::start(&config.log_level, config.log_json)?;
     for variable in unknown_variables {
         tracing::warn!(variable, "unknown environment variable, ignored");
@@ -41,12 +41,13 @@ pub fn serve(config: Config, unknown_variables: &[String]) -> Result<()> {
     let data = config.data.canonicalize().context("cannot find the data folder")?;
     let catalog = start_catalog(&data)?;
     let enricher = start_enricher(&config)?;
-    let wal = start_wal(&config, &data)?;
+    let wal = start_wal(&config, &data, salvage)?;
     let lake = start_lake(&config, &data, &wal)?;
-    let engine = start_engine(&config, &lake)?;
+    let engine = start_engine(&config, &lake, &catalog)?;
     let services = Services {
         ingest: Ingest::new(wal.clone(), catalog.clone(), enricher.clone()),
         catalog,
+        segment_check: Arc::clone(&engine) as _,
         engine: Arc::clone(&engine) as _,
         lake: Arc::new(lake.clone()),
         disk: disk(&data),
@@ -68,12 +69,29 @@ pub fn serve(config: Config, unknown_variables: &[String]) -> Result<()> {
     served
 }
 
-fn start_wal(config: &Config, data: &Path) -> Result<Wal> {
+fn start_wal(config: &Config, data: &Path, salvage: bool) -> Result<Wal> {
     let mut options = WalOptions::new(data.join("log"));
     options.ids_max = config.ids_max as usize;
     options.ids_window = config.ids_window;
     options.log_bytes_max = config.log_max.bytes();
-    let (wal, report) = Wal::open(options).context("cannot open the write-ahead log")?;
+    if salvage {
+        let salvaged = Wal::salvage(&options).context("cannot salvage the write-ahead log")?;
+        tracing::warn!(
+            parts = salvaged.parts.len(),
+            records_lost = salvaged.records_lost,
+            checkpoint_lost = salvaged.checkpoint_lost,
+            "log salvaged, what was set aside is in its folder salvaged"
+        );
+    }
+    let (wal, report) = Wal::open(options).map_err(|error| {
+        let hint = match &error {
+            OpenError::Damaged { .. } | OpenError::Missing { .. } => "cannot open the write-ahead log; restore the \
+                file from a backup, or start once with --salvage, which copies what is damaged to log/salvaged and goes \
+                on without it",
+            _ => "cannot open the write-ahead log",
+        };
+        anyhow::Error::new(error).context(hint)
+    })?;
     tracing::info!(
         log = %report.log_id,
         position = report.durable.0,
@@ -107,13 +125,14 @@ fn start_lake(config: &Config, data: &Path, wal: &Wal) -> Result<Lake> {
     Lake::open(options, wal.clone()).context("cannot open the lake")
 }
 
-fn start_engine(config: &Config, lake: &Lake) -> Result<Arc<Engine>> {
+fn start_engine(config: &Config, lake: &Lake, catalog: &Catalog) -> Result<Arc<Engine>> {
     let options = EngineOptions {
         threads: config.query_threads,
         memory_bytes: config.query_memory.bytes() as usize,
         queries_max: config.queries_max as usize,
     };
-    Ok(Arc::new(Engine::start(lake.clone(), options).context("cannot start the query engine")?))
+    let engine = Engine::start(lake.clone(), options).context("cannot start the query engine")?;
+    Ok(Arc::new(engine.with_segments(Arc::new(catalog.clone()))))
 }
 
 fn disk(data: &Path) -> Disk {

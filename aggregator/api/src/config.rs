@@ -9,6 +9,8 @@ use ridealong_catalog::{ChangeError, Segment, TenantSettings};
 use ridealong_common::settings::nearest;
 use ridealong_edge::Failure;
 use ridealong_edge::body::json;
+use ridealong_model::segment::SEGMENTS_MAX;
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::services::Services;
@@ -27,15 +29,32 @@ pub(crate) async fn put(
 ) -> Result<Json<Value>, Failure> {
     let held = services.bodies.read(&headers, body, BODY_BYTES_MAX).await?;
     let asked: Map<String, Value> = json(&held.bytes)?;
+    for Segment { name, condition } in segments(asked.get("segments"))? {
+        let checked = services.segment_check.check(&condition).await;
+        checked.map_err(|fault| invalid(format!("segment {name:?}: {fault}")))?;
+    }
     let (catalog, tenant) = (services.catalog.clone(), services.tenant());
     // Writes and syncs a file: the threads of the API must not wait for that.
     let changed = tokio::task::spawn_blocking(move || catalog.change(&tenant, |settings| apply(settings, asked))).await;
     match changed {
         Ok(Ok(settings)) => Ok(Json(shown(&settings))),
-        Ok(Err(ChangeError::Invalid(fault))) => Err(Failure::new(400, "invalid-setting", "Invalid setting", fault)),
+        Ok(Err(ChangeError::Invalid(fault))) => Err(invalid(fault)),
         Ok(Err(error @ ChangeError::NotDurable(_))) => Err(Failure::unavailable("not-kept", error.to_string())),
         Err(error) => Err(Failure::unavailable("stopping", error.to_string())),
     }
+}
+
+/// The segments that are asked for, few enough to check each.
+fn segments(asked: Option<&Value>) -> Result<Vec<Segment>, Failure> {
+    let segments = asked.map_or_else(|| Ok(Vec::new()), read_segments).map_err(invalid)?;
+    if segments.len() > SEGMENTS_MAX {
+        return Err(invalid(format!("{} segments, at most {SEGMENTS_MAX} are kept", segments.len())));
+    }
+    Ok(segments)
+}
+
+fn invalid(fault: String) -> Failure {
+    Failure::new(400, "invalid-setting", "Invalid setting", fault)
 }
 
 fn shown(settings: &TenantSettings) -> Value {
@@ -46,7 +65,7 @@ fn apply(settings: &mut TenantSettings, asked: Map<String, Value>) -> Result<(),
     for (key, value) in asked {
         match key.as_str() {
             "corrections" => correct(settings, value)?,
-            "segments" => settings.segments = segments(value)?,
+            "segments" => settings.segments = read_segments(&value)?,
             _ => return Err(unknown(&key, &["corrections", "segments"])),
         }
     }
@@ -69,9 +88,9 @@ fn correct(settings: &mut TenantSettings, value: Value) -> Result<(), String> {
     Ok(())
 }
 
-fn segments(value: Value) -> Result<Vec<Segment>, String> {
+fn read_segments(value: &Value) -> Result<Vec<Segment>, String> {
     let form = "segments must be a list of {\"name\": …, \"when\": …}";
-    serde_json::from_value(value).map_err(|error| format!("{form}: {error}"))
+    Vec::deserialize(value).map_err(|error| format!("{form}: {error}"))
 }
 
 fn unknown(key: &str, known: &[&str]) -> String {

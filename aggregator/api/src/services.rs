@@ -8,6 +8,7 @@ use ridealong_edge::body::Bodies;
 use ridealong_ingest::Ingest;
 use ridealong_model::lake::Lake;
 use ridealong_model::query::QueryEngine;
+use ridealong_model::segment::SegmentCheck;
 use ridealong_model::tenant::TenantId;
 
 use crate::health::Disk;
@@ -17,6 +18,8 @@ use crate::health::Disk;
 pub struct Services {
     pub ingest: Ingest,
     pub catalog: Catalog,
+    /// Knows which rules of segments are valid.
+    pub segment_check: Arc<dyn SegmentCheck>,
     pub engine: Arc<dyn QueryEngine>,
     pub lake: Arc<dyn Lake>,
     pub disk: Disk,

@@ -61,6 +61,7 @@ fn log(books: &Books) -> Value {
         "segmentBytes": books.bytes,
         "bytesMax": books.bytes_max,
         "bytesToReplay": books.bytes_to_replay,
+        "recordsLost": books.records_lost,
         "failedSyncs": books.failed_syncs,
         "refusedLogFull": books.refused_log_full,
         "refusing": books.refusing,

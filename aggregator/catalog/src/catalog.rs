@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use ridealong_common::time::Timestamp;
+use ridealong_model::segment::{self, SegmentRules};
 use ridealong_model::tenant::TenantId;
 use ridealong_wal::disk::Disk;
 use thiserror::Error;
@@ -28,7 +29,7 @@ struct Inner {
 #[derive(Default)]
 struct Kept {
     settings: Arc<TenantSettings>,
-    segments: Arc<[Segment]>,
+    segments: Arc<[segment::Segment]>,
 }
 
 #[derive(Debug, Error)]
@@ -57,10 +58,6 @@ impl Catalog {
         self.inner.tenants.load().get(tenant).map(|kept| kept.settings.corrections).unwrap_or_default()
     }
 
-    pub fn segments(&self, tenant: &TenantId) -> Arc<[Segment]> {
-        self.inner.tenants.load().get(tenant).map(|kept| kept.segments.clone()).unwrap_or_default()
-    }
-
     /// Changes what a tenant has set: `change` gets what is in force and says what is wrong with what it makes of it. In
     /// force, and returned, when it is durable. Blocking (syncs a file).
     pub fn change(
@@ -84,28 +81,21 @@ impl Catalog {
         self.inner.tenants.store(Arc::new(tenants));
         Ok(kept.settings.clone())
     }
+}
 
-    /// Sets the segments; `check` says what is wrong with a condition.
-    pub fn set_segments(
-        &self,
-        tenant: &TenantId,
-        segments: Vec<Segment>,
-        check: impl Fn(&Segment) -> Result<(), String>,
-    ) -> Result<(), ChangeError> {
-        let changed = self.change(tenant, |settings| {
-            segments.iter().try_for_each(|segment| {
-                check(segment).map_err(|fault| format!("segment {:?}: {fault}", segment.name))
-            })?;
-            settings.segments = segments;
-            Ok(())
-        });
-        changed.map(|_| ())
+impl SegmentRules for Catalog {
+    fn segments(&self, tenant: &TenantId) -> Arc<[segment::Segment]> {
+        self.inner.tenants.load().get(tenant).map(|kept| kept.segments.clone()).unwrap_or_default()
     }
 }
 
 impl Kept {
     fn of(settings: TenantSettings) -> Self {
-        Self { segments: settings.segments.clone().into(), settings: Arc::new(settings) }
+        let rule = |Segment { name, condition }: &Segment| segment::Segment {
+            name: name.clone(),
+            condition: condition.clone(),
+        };
+        Self { segments: settings.segments.iter().map(rule).collect(), settings: Arc::new(settings) }
     }
 }
 

@@ -8,4 +8,4 @@ mod settings;
 
 pub use catalog::{Catalog, ChangeError};
 pub use journal::OpenError;
-pub use settings::{Corrections, SEGMENTS_MAX, Segment, TenantSettings};
+pub use settings::{Corrections, Segment, TenantSettings};

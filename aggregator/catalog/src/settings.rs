@@ -1,11 +1,9 @@
 //! What a tenant may set. Written to disk as JSON: a field that is missing there has its default.
 
+use ridealong_model::segment::{CONDITION_BYTES_MAX, SEGMENTS_MAX};
 use serde::{Deserialize, Serialize};
 
-/// Segments of one tenant.
-pub const SEGMENTS_MAX: usize = 100;
 const SEGMENT_NAME_BYTES_MAX: usize = 64;
-const SEGMENT_CONDITION_BYTES_MAX: usize = 4 << 10;
 
 /// All that one tenant has set.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,8 +62,8 @@ impl Segment {
             ));
         }
         let condition = condition.trim();
-        if condition.is_empty() || condition.len() > SEGMENT_CONDITION_BYTES_MAX {
-            return Some(format!("segment {name:?}: when must have 1 to {SEGMENT_CONDITION_BYTES_MAX} bytes"));
+        if condition.is_empty() || condition.len() > CONDITION_BYTES_MAX {
+            return Some(format!("segment {name:?}: when must have 1 to {CONDITION_BYTES_MAX} bytes"));
         }
         None
     }

@@ -136,6 +136,3 @@ fn text_of(block: &CheckedBlock, row: usize, id: u16) -> Option<&str> {
         _ => None,
     }
 }
-
-#[cfg(test)]
-mod tests;

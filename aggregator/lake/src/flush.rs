@@ -14,7 +14,6 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
-use crate::convert::{ConvertError, joined};
 use crate::delta::{DeltaError, DeltaLog};
 use crate::hot::{Fill, Flushable, TableKey};
 use crate::lake::{Shared, table_folder};
@@ -42,8 +41,6 @@ impl FlushRequest {
 
 #[derive(Debug, Error)]
 enum FlushFailure {
-    #[error("hot rows do not fit together")]
-    Rows(#[from] ConvertError),
     #[error(transparent)]
     Delta(#[from] DeltaError),
     #[error("the log cannot let go of what the lake has: {0}")]
@@ -150,11 +147,13 @@ impl Flusher {
     async fn try_flush(&mut self, key: &TableKey) -> Result<(), FlushFailure> {
         // A backlog goes in pieces, each a commit.
         let bytes_max = self.shared.options.flush_bytes;
-        let Some(Flushable { batches, up_to }) = self.shared.tables.flushable(key, bytes_max) else { return Ok(()) };
-        let batches = match key.table {
-            Table::Visits => vec![visits::merged(&joined(key.table, &batches)?).map_err(ConvertError::from)?],
-            _ => batches,
+        let Some(Flushable { mut batches, up_to }) = self.shared.tables.flushable(key, bytes_max) else {
+            return Ok(());
         };
+        if key.table == Table::Visits {
+            batches =
+                vec![visits::merged(&batches).map_err(|source| DeltaError::Rows { table: key.table.name(), source })?];
+        }
         let shared = Arc::clone(&self.shared);
         let log = self.log(key).await?;
         if let Err(error) = log.commit(&batches, up_to).await {

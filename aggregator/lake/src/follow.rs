@@ -15,7 +15,7 @@ use crate::lake::Shared;
 use crate::visits;
 
 /// Payload read at once: many small entries become one batch of hot rows.
-const READ_BYTES: usize = 4 << 20;
+const READ_BYTES: usize = 1 << 20;
 /// How long the follower sleeps at most before it looks whether it should stop.
 const PAUSE: Duration = Duration::from_millis(250);
 
@@ -34,7 +34,7 @@ pub(crate) fn follow(shared: &Shared, start: Position) {
             }
             Ok(entries) => take(shared, &entries),
             Err(error) => {
-                unreadable(shared, &error);
+                cannot_read(shared, &error);
                 std::thread::sleep(PAUSE);
             }
         }
@@ -52,7 +52,7 @@ fn wait(shared: &Shared, follower: &Follower) {
 }
 
 /// Rows that were acknowledged cannot be shown: said once, and by health as long as it lasts.
-fn unreadable(shared: &Shared, error: &ReadError) {
+fn cannot_read(shared: &Shared, error: &ReadError) {
     let text = error.to_string();
     let mut counters = shared.counters.lock();
     if counters.log_error.as_ref() != Some(&text) {
@@ -89,7 +89,7 @@ fn take(shared: &Shared, entries: &[Entry]) {
                     taken.add(key, rows.clone(), entry.position);
                 }
             }
-            Err(error) => unreadable(shared, &error, entry.position),
+            Err(error) => skipped(shared, &error, entry.position),
         }
     }
     let mut added = Vec::with_capacity(taken.tables.len());
@@ -102,7 +102,7 @@ fn take(shared: &Shared, entries: &[Entry]) {
             Ok(Some(batch)) => added.push((key, batch, position)),
             // No event that names anybody.
             Ok(None) => {}
-            Err(error) => unreadable(shared, &error, position),
+            Err(error) => skipped(shared, &error, position),
         }
     }
     for (key, ..) in &added {
@@ -130,7 +130,7 @@ impl Taken {
     }
 }
 
-fn unreadable(shared: &Shared, error: &ConvertError, position: Position) {
+fn skipped(shared: &Shared, error: &ConvertError, position: Position) {
     tracing::error!(position = position.0, error = error as &dyn std::error::Error, "rows skipped");
     shared.counters.lock().unreadable += 1;
 }

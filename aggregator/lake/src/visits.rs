@@ -47,8 +47,8 @@ pub(crate) fn of_events(batches: &[RecordBatch]) -> Result<Option<RecordBatch>, 
 }
 
 /// The same visits in fewer rows.
-pub(crate) fn merged(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
-    batch_of(&gathered(&[Rows::of_visits(batch)]))
+pub(crate) fn merged(batches: &[RecordBatch]) -> Result<RecordBatch, ArrowError> {
+    batch_of(&gathered(&batches.iter().map(Rows::of_visits).collect::<Vec<_>>()))
 }
 
 /// One row, or several put together. Its texts are borrowed from the rows.

@@ -1,9 +1,10 @@
 //! The words that the parts of the aggregator share. No engine, no HTTP, no disk.
 //!
 //! [`tenant`] says whose data it is; [`budget`] what memory may be taken; [`query`] and [`lake`] are the two ports through
-//! which the API reaches what only the engine packages know.
+//! which the API reaches what only the engine packages know; [`segment`] is how rules about users reach them.
 
 pub mod budget;
 pub mod lake;
 pub mod query;
+pub mod segment;
 pub mod tenant;

@@ -16,13 +16,15 @@ use ridealong_engine::datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEn
 use ridealong_engine::datafusion::physical_plan::{displayable, execute_stream};
 use ridealong_lake::{Lake, Snapshot};
 use ridealong_model::query::{Param, QueryAnswer, QueryEngine, QueryError, QueryRequest};
+use ridealong_model::segment::{ConditionFault, NoSegments, SegmentCheck, SegmentRules};
 use ridealong_model::tenant::TenantId;
 use thiserror::Error;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-use crate::{answer, guard, session};
+use crate::segments::{Segments, Warnings};
+use crate::{answer, guard, segments, session};
 
 /// Rows acknowledged before a query are readable within this, or it is answered 503.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -55,6 +57,8 @@ pub struct Engine {
     runtime: Mutex<Option<Runtime>>,
     handle: tokio::runtime::Handle,
     slots: Arc<Semaphore>,
+    rules: Arc<dyn SegmentRules>,
+    warnings: Arc<Warnings>,
 }
 
 impl Engine {
@@ -69,7 +73,15 @@ impl Engine {
         let environment = RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc()?;
         let slots = Arc::new(Semaphore::new(options.queries_max));
         let handle = runtime.handle().clone();
-        Ok(Self { lake, options, environment, runtime: Mutex::new(Some(runtime)), handle, slots })
+        let (rules, warnings) = (Arc::new(NoSegments), Arc::default());
+        Ok(Self { lake, options, environment, runtime: Mutex::new(Some(runtime)), handle, slots, rules, warnings })
+    }
+
+    /// With rules for the column `segment` of `users`.
+    #[must_use]
+    pub fn with_segments(mut self, rules: Arc<dyn SegmentRules>) -> Self {
+        self.rules = rules;
+        self
     }
 
     /// Abandons what runs. May be called from a runtime's thread.
@@ -91,6 +103,7 @@ impl QueryEngine for Engine {
         let run = Run {
             request,
             snapshot,
+            segments: Segments { rules: self.rules.segments(tenant), warnings: Arc::clone(&self.warnings) },
             environment: Arc::clone(&self.environment),
             threads: self.options.threads,
             started,
@@ -107,6 +120,21 @@ impl QueryEngine for Engine {
     }
 }
 
+#[async_trait]
+impl SegmentCheck for Engine {
+    async fn check(&self, condition: &str) -> Result<(), ConditionFault> {
+        let (condition, environment) = (condition.to_owned(), Arc::clone(&self.environment));
+        let segments = Segments { rules: Arc::from([]), warnings: Arc::clone(&self.warnings) };
+        // On a thread for queries: planning recurses through the condition.
+        let task = self.handle.spawn(async move {
+            let unready = |error: DataFusionError| ConditionFault::Unreadable(error.strip_backtrace());
+            let context = session::session(&Snapshot::default(), &segments, environment, 1).map_err(unready)?;
+            segments::check(&condition, &context.state())
+        });
+        task.await.unwrap_or_else(|error| Err(ConditionFault::Unreadable(format!("its task ended early: {error}"))))
+    }
+}
+
 /// Stops the work when nobody waits for it any more.
 struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);
 
@@ -120,6 +148,7 @@ impl<T> Drop for AbortOnDrop<T> {
 struct Run {
     request: QueryRequest,
     snapshot: Snapshot,
+    segments: Segments,
     environment: Arc<RuntimeEnv>,
     threads: usize,
     started: Instant,
@@ -128,7 +157,8 @@ struct Run {
 impl Run {
     async fn run(self) -> Result<QueryAnswer, QueryError> {
         let statement = guard::reading(&self.request.sql)?;
-        let context = session::session(&self.snapshot, self.environment, self.threads).map_err(fault)?;
+        let context = session::session(&self.snapshot, &self.segments, self.environment, self.threads);
+        let context = context.map_err(fault)?;
         let state = context.state();
         let plan = state.statement_to_plan(statement).await.map_err(fault)?;
         guard::options().verify_plan(&plan).map_err(|error| QueryError::NotARead(error.strip_backtrace()))?;

@@ -14,8 +14,10 @@ use ridealong_engine::datafusion::prelude::SessionConfig;
 use ridealong_engine::datafusion_functions_json;
 use ridealong_lake::Snapshot;
 
+use crate::derived::{Derived, Kind};
 use crate::percentile::percentile;
 use crate::provider::SnapshotTable;
+use crate::segments::Segments;
 
 /// What makes much out of little in one step that no timeout can interrupt.
 const GENERATORS: [&str; 9] = [
@@ -30,7 +32,12 @@ const GENERATORS: [&str; 9] = [
     "list_resize",
 ];
 
-pub(crate) fn session(snapshot: &Snapshot, runtime: Arc<RuntimeEnv>, threads: usize) -> Result<SessionContext> {
+pub(crate) fn session(
+    snapshot: &Snapshot,
+    segments: &Segments,
+    runtime: Arc<RuntimeEnv>,
+    threads: usize,
+) -> Result<SessionContext> {
     let config = SessionConfig::new()
         .with_target_partitions(threads)
         .with_information_schema(false)
@@ -47,6 +54,9 @@ pub(crate) fn session(snapshot: &Snapshot, runtime: Arc<RuntimeEnv>, threads: us
     for table in Table::ALL {
         let scanned = snapshot.table(table).cloned().map_or_else(|| SnapshotTable::empty(table), SnapshotTable::new);
         context.register_table(table.name(), Arc::new(scanned))?;
+    }
+    for (name, kind) in [("sessions", Kind::Sessions), ("users", Kind::Users)] {
+        context.register_table(name, Arc::new(Derived::new(kind, snapshot, segments.clone())))?;
     }
     Ok(context)
 }

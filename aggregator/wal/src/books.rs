@@ -20,6 +20,8 @@ pub struct Books {
     pub ids: IdsBooks,
     /// How often the same numbers came again with other content.
     pub conflicts: u64,
+    /// Records of the log that were damaged and given up by a salvage, ever.
+    pub records_lost: u64,
     /// Segments, checkpoint and runs of ids.
     pub bytes_on_disk: u64,
     pub segments: u64,

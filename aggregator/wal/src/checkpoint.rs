@@ -5,7 +5,7 @@
 //! | bytes | what |
 //! |---|---|
 //! | 0..8 | `RLWALCKP` |
-//! | 8..12 | version, 2; 1 is read too |
+//! | 8..12 | version, 3; 1 and 2 are read too |
 //! | 12..16 | CRC32C of bytes 16.. |
 //! | 16..32 | UUID of the log |
 //! | 32..40 | position: everything up to it is accounted for |
@@ -30,7 +30,7 @@ use runs::Run;
 
 const FILE_NAME: &str = "checkpoint";
 const MAGIC: [u8; 8] = *b"RLWALCKP";
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 const HEADER_BYTES: usize = 44;
 
 /// What is on disk.

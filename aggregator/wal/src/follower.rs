@@ -79,7 +79,7 @@ impl Follower {
         self.shared.wait(self.position, Instant::now() + timeout)
     }
 
-    /// Moves on by one record, which is durable; None for a duplicate.
+    /// Moves on by one record, which is durable; None for a duplicate or a gap.
     fn next(&mut self) -> Result<Option<Entry>, ReadError> {
         let wanted = self.position.next();
         let segment = self.shared.segment_of(wanted).map_err(|oldest| ReadError::Released { oldest })?;
@@ -98,11 +98,11 @@ impl Follower {
                     return Err(ReadError::Io { file: segment::file_name(segment.first), source });
                 }
             };
-            if scanned.record.position > wanted {
+            if scanned.record.first() > wanted {
                 return Err(damaged("the record is not the one that comes next"));
             }
-            if scanned.record.position == wanted {
-                self.position = wanted;
+            if scanned.record.position >= wanted {
+                self.position = scanned.record.position;
                 return Ok(entry(&scanned, &mut self.tenant));
             }
         }
@@ -121,7 +121,7 @@ fn open(shared: &Shared, segment: Segment) -> Result<Reading, ReadError> {
 
 fn entry(scanned: &Scanned<'_>, tenant: &mut Arc<str>) -> Option<Entry> {
     let record = &scanned.record;
-    if record.kind == Kind::Duplicate {
+    if record.kind != Kind::Entry {
         return None;
     }
     if **tenant != *record.tenant {

@@ -18,7 +18,8 @@ use crate::{Numbers, Position, WalOptions, segment};
 const SEGMENT: &[u8] = include_bytes!("golden/segment-1.log");
 const QUARANTINED: &[u8] = include_bytes!("golden/segment-1-quarantined.log");
 const CHECKPOINT_1: &[u8] = include_bytes!("golden/checkpoint-1");
-const CHECKPOINT: &[u8] = include_bytes!("golden/checkpoint-2");
+const CHECKPOINT_2: &[u8] = include_bytes!("golden/checkpoint-2");
+const CHECKPOINT: &[u8] = include_bytes!("golden/checkpoint-3");
 const RUN: &[u8] = include_bytes!("golden/ids-1.run");
 
 const SEGMENT_NAME: &str = "00000000000000000001.log";
@@ -115,7 +116,7 @@ fn today_writes_what_was_written_then() {
 
 #[test]
 fn today_reads_what_was_written_then() {
-    for checkpoint in [CHECKPOINT_1, CHECKPOINT] {
+    for checkpoint in [CHECKPOINT_1, CHECKPOINT_2, CHECKPOINT] {
         reads(checkpoint);
     }
 }
@@ -152,7 +153,7 @@ fn reads(checkpoint: &[u8]) {
 fn rewrite() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/golden");
     let files = files_now();
-    for (name, golden) in [(SEGMENT_NAME, "segment-1.log"), ("checkpoint", "checkpoint-2"), (RUN_NAME, "ids-1.run")] {
+    for (name, golden) in [(SEGMENT_NAME, "segment-1.log"), ("checkpoint", "checkpoint-3"), (RUN_NAME, "ids-1.run")] {
         std::fs::write(folder.join(golden), files.get(name).unwrap()).unwrap();
     }
     std::fs::write(folder.join("segment-1-quarantined.log"), quarantined_now()).unwrap();

@@ -40,6 +40,7 @@ pub(crate) struct Ledger {
     /// The last record that is accounted for.
     position: Position,
     conflicts: u64,
+    records_lost: u64,
     tenants: Tenants,
     producers: Producers,
     ids: Ids,
@@ -50,6 +51,7 @@ impl Ledger {
         Self {
             position: Position::NONE,
             conflicts: 0,
+            records_lost: 0,
             tenants: Tenants::new(log),
             producers: Producers::new(limits.producers_max, limits.intervals_max),
             ids: Ids::new(limits.ids_max, limits.ids_window),
@@ -60,8 +62,25 @@ impl Ledger {
         self.position
     }
 
+    /// A ledger that knows nothing of what came up to `position`.
+    pub fn begin_after(&mut self, position: Position) {
+        assert!(self.position == Position::NONE, "only a new ledger begins later");
+        self.position = position;
+    }
+
+    /// Records that were accounted for cannot be read any more.
+    pub fn count_lost(&mut self, records: u64) {
+        self.records_lost += records;
+    }
+
     /// Accounts for a durable record, the next one.
     pub fn apply(&mut self, record: &Record<'_>) {
+        if let Some(gap) = record.gap() {
+            assert!(gap.first <= self.position.next() && gap.last > self.position, "gaps are applied in log order");
+            self.position = gap.last;
+            self.records_lost += gap.lost;
+            return;
+        }
         assert_eq!(record.position, self.position.next(), "records are applied in log order");
         self.position = record.position;
         self.conflicts += u64::from(record.conflict);
@@ -89,6 +108,7 @@ impl Ledger {
         Moment {
             position: self.position,
             conflicts: self.conflicts,
+            records_lost: self.records_lost,
             tables: self.tenants.books(),
             ids: self.ids.books(),
             tenants: self.tenants.names(),
@@ -102,6 +122,7 @@ impl Ledger {
 pub(crate) struct Moment {
     position: Position,
     conflicts: u64,
+    records_lost: u64,
     tables: Vec<TableBooks>,
     ids: IdsBooks,
     tenants: Vec<Arc<str>>,
@@ -114,6 +135,7 @@ impl Moment {
     pub fn write_books(self, books: &mut Books) {
         books.position = self.position;
         books.conflicts = self.conflicts;
+        books.records_lost = self.records_lost;
         books.tables = self.tables;
         books.ids = self.ids;
         books.producers_forgotten = self.producers_forgotten;

@@ -46,6 +46,6 @@ pub use follower::{Follower, ReadError, Wake};
 pub use options::{Clock, WalOptions};
 pub use queue::AppendError;
 pub use record::{PAYLOAD_BYTES_MAX, ROWS_MAX, TENANT_BYTES_MAX};
-pub use recovery::{OpenError, RecoveryReport};
+pub use recovery::{OpenError, RecoveryReport, Salvaged, SalvagedPart};
 pub use release::ReleaseError;
 pub use wal::Wal;

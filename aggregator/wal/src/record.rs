@@ -5,7 +5,7 @@
 //! | 0..4 | `D7 52 4C 1A`: a record begins here (lets recovery find records behind damage) |
 //! | 4..8 | length of the whole record, these eight bytes included |
 //! | 8..12 | CRC32C over the log's UUID, bytes 4..8 and bytes 12..length: a record of another log is not valid here |
-//! | 12 | kind: 1 entry, 2 duplicate (an entry of which no row was stored) |
+//! | 12 | kind: 1 entry, 2 duplicate (an entry of which no row was stored), 3 gap (see [`Gap`]) |
 //! | 13 | table number |
 //! | 14 | flags: 1 numbers follow, 2 event ids follow, 4 the same numbers came before with another CRC, 8 a count of quarantined rows follows |
 //! | 15 | length of the tenant, 1 to 64 |
@@ -56,6 +56,7 @@ const _: () = assert!(RECORD_BYTES_MAX < u32::MAX as usize);
 pub(crate) enum Kind {
     Entry = 1,
     Duplicate = 2,
+    Gap = 3,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -76,6 +77,45 @@ pub(crate) struct Record<'a> {
     /// The ids of the rows that are not skipped, when rows of this entry are deduplicated by id.
     pub ids: Option<Cow<'a, [EventId]>>,
     pub payload: &'a [u8],
+}
+
+/// Positions whose records were damaged and set aside, and that name nothing any more. A record of it has the position of
+/// the last of them, the first as what is announced, the number of records lost as payload (8 bytes), one row, and `-` as
+/// tenant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Gap {
+    pub first: Position,
+    pub last: Position,
+    /// Records that are known to have been there. Fewer than there are positions when the end of the log is gone: then
+    /// positions are skipped that may never have been given.
+    pub lost: u64,
+}
+
+impl Gap {
+    fn is_sound(&self) -> bool {
+        let positions = self.last.0.checked_sub(self.first.before().0);
+        self.first > Position::NONE && positions.is_some_and(|positions| positions > 0 && self.lost <= positions)
+    }
+
+    pub fn encode(&self, received_at_us: i64, seed: Seed, out: &mut Vec<u8>) {
+        let record = Record {
+            kind: Kind::Gap,
+            table: Table::Events,
+            conflict: false,
+            tenant: "-",
+            position: self.last,
+            durable: self.first.before(),
+            received_at_us,
+            announced: self.first.0,
+            rows: 1,
+            numbers: None,
+            skipped: Cow::Borrowed(&[]),
+            quarantined: 0,
+            ids: None,
+            payload: &self.lost.to_le_bytes(),
+        };
+        record.encode(seed, out);
+    }
 }
 
 /// Why bytes are not a record.
@@ -113,15 +153,28 @@ pub(crate) fn length(prefix: &[u8]) -> Result<usize, NotARecord> {
 }
 
 impl<'a> Record<'a> {
+    /// The first position that it stands for; the last is its own.
+    pub fn first(&self) -> Position {
+        self.gap().map_or(self.position, |gap| gap.first)
+    }
+
     /// Rows of this record that were not stored again.
     pub fn duplicate_rows(&self) -> u32 {
         self.rows_not_stored() - self.quarantined
+    }
+
+    /// What was given up, when the record says that.
+    pub fn gap(&self) -> Option<Gap> {
+        let lost = u64::from_le_bytes(*self.payload.as_array::<8>()?);
+        let gap = Gap { first: Position(self.announced), last: self.position, lost };
+        (self.kind == Kind::Gap && gap.is_sound()).then_some(gap)
     }
 
     fn rows_not_stored(&self) -> u32 {
         match self.kind {
             Kind::Entry => self.skipped.len() as u32,
             Kind::Duplicate => self.rows,
+            Kind::Gap => 0,
         }
     }
 
@@ -180,6 +233,7 @@ impl<'a> Record<'a> {
         let kind = match fields.u8()? {
             1 => Kind::Entry,
             2 => Kind::Duplicate,
+            3 => Kind::Gap,
             _ => return None,
         };
         let table = Table::from_number(fields.u8()?)?;
@@ -246,6 +300,7 @@ impl<'a> Record<'a> {
         let ids = self.ids.as_deref().map(<[EventId]>::len);
         let shape_fits = match self.kind {
             Kind::Entry => kept > 0 && ids.is_none_or(|ids| ids == kept),
+            Kind::Gap => self.gap().is_some() && self.skipped.is_empty() && ids.is_none() && self.numbers.is_none(),
             Kind::Duplicate => self.skipped.is_empty() && ids.is_none_or(|ids| ids == 0) && self.payload.is_empty(),
         };
         let skipped_fit =

@@ -15,6 +15,7 @@
 //! gone with the power. So everything above the mark is written again and synced before it counts as durable.
 
 mod replay;
+mod salvage;
 
 use std::io;
 use std::sync::Arc;
@@ -26,6 +27,9 @@ use crate::disk::{Disk, DiskFile, UNFINISHED};
 use crate::entry::{LogId, Position};
 use crate::ledger::{Ledger, Limits};
 use crate::segment::{self, HEADER_BYTES, HeaderFault, Segment};
+
+pub(crate) use salvage::salvage;
+pub use salvage::{Salvaged, SalvagedPart};
 
 /// What a start found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

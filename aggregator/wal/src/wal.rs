@@ -17,7 +17,7 @@ use crate::ledger::Limits;
 use crate::options::{Clock, WalOptions};
 use crate::queue::{Answer, AppendError, Job};
 use crate::record::{PAYLOAD_BYTES_MAX, ROWS_MAX, TENANT_BYTES_MAX};
-use crate::recovery::{OpenError, RecoveryReport, recover};
+use crate::recovery::{OpenError, RecoveryReport, Salvaged, recover, salvage};
 use crate::release::{ReleaseError, release};
 use crate::shared::{Parts, Shared};
 use crate::writer::Writer;
@@ -45,7 +45,16 @@ impl Wal {
         Self::open_on(options, Arc::new(disk), Arc::new(Instant::now))
     }
 
-    /// The same on any disk and by any clock.
+    /// Makes a damaged log one that can be opened: sets aside what is damaged, in the folder `salvaged` within the log's,
+    /// and gives up the positions that were there. To be called before [`Wal::open`], when that has refused. Blocking.
+    pub fn salvage(options: &WalOptions) -> Result<Salvaged, OpenError> {
+        let fail = |source| OpenError::io("create", ".", source);
+        let disk = RealDisk::new(&options.folder).map_err(fail)?;
+        let aside = RealDisk::new(&options.folder.join("salvaged")).map_err(fail)?;
+        salvage(&disk, &aside, limits(options))
+    }
+
+    /// [`Wal::open`] on any disk and by any clock.
     pub fn open_on(options: WalOptions, disk: Arc<dyn Disk>, clock: Clock) -> Result<(Wal, RecoveryReport), OpenError> {
         let recovered = recover(&*disk, limits(&options))?;
         let shared = Arc::new(Shared::new(Parts {

@@ -222,7 +222,7 @@ fn record<'a>(job: &'a Job, position: Position, durable: Position, decision: &'a
         numbers: entry.numbers,
         skipped: match decision.kind {
             Kind::Entry => decision.skipped().into(),
-            Kind::Duplicate => Vec::new().into(),
+            Kind::Duplicate | Kind::Gap => Vec::new().into(),
         },
         quarantined: decision.quarantined.len() as u32,
         ids: decision.ids.as_deref().map(Into::into),

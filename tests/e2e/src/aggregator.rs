@@ -46,17 +46,33 @@ impl Aggregator {
 
     /// Starts it on its folder and its address.
     pub async fn restart(&mut self) -> Result<()> {
+        self.restart_with(&[]).await
+    }
+
+    /// The same with flags that hold for this start only.
+    pub async fn restart_with(&mut self, flags: &[&str]) -> Result<()> {
         assert!(self.process.is_none(), "it runs already");
-        let mut arguments: Vec<String> = ["serve", "--data", "data", "--listen"].map(str::to_owned).to_vec();
-        arguments.push(self.address.to_string());
-        arguments.extend(self.flags.iter().cloned());
-        let (process, line) = start_patiently(NAME, &self.folder, &arguments).await?;
+        let (process, line) = start_patiently(NAME, &self.folder, &self.arguments(flags)).await?;
         let url = line.strip_prefix("ridealong-aggregator listening on http://");
         self.address =
             url.and_then(|address| address.parse().ok()).with_context(|| format!("not understood: {line}"))?;
         self.api = Api::new(format!("http://{}", self.address));
         self.process = Some(process);
         Ok(())
+    }
+
+    /// Starts it and kills it after so long, wherever it is by then.
+    pub async fn stumble(&mut self, after: Duration) -> Result<()> {
+        assert!(self.process.is_none(), "it runs already");
+        let process = Process::spawn(NAME, self.folder.path(), &self.arguments(&[]))?;
+        tokio::time::sleep(after).await;
+        process.kill().await
+    }
+
+    fn arguments(&self, flags: &[&str]) -> Vec<String> {
+        let address = self.address.to_string();
+        let fixed = ["serve", "--data", "data", "--listen", &address];
+        fixed.iter().chain(flags).map(|part| (*part).to_owned()).chain(self.flags.iter().cloned()).collect()
     }
 
     pub async fn kill(&mut self) -> Result<()> {

@@ -30,8 +30,8 @@ pub struct Ended {
 }
 
 impl Process {
-    /// Starts a program in `folder`; returns with the first line that it prints.
-    pub async fn start(name: &'static str, folder: &Path, arguments: &[String]) -> Result<(Self, String)> {
+    /// Starts a program in `folder`, and does not wait for anything.
+    pub fn spawn(name: &'static str, folder: &Path, arguments: &[String]) -> Result<Self> {
         let path = folder.join(format!("{name}.stdout"));
         let stdout = File::create(&path).with_context(|| format!("cannot make {}", path.display()))?;
         let stderr = File::options().append(true).create(true).open(folder.join(format!("{name}.stderr")));
@@ -44,7 +44,13 @@ impl Process {
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("cannot start {name}"))?;
-        let mut process = Self { child, folder: folder.to_owned(), name };
+        Ok(Self { child, folder: folder.to_owned(), name })
+    }
+
+    /// Starts a program in `folder`; returns with the first line that it prints.
+    pub async fn start(name: &'static str, folder: &Path, arguments: &[String]) -> Result<(Self, String)> {
+        let mut process = Self::spawn(name, folder, arguments)?;
+        let path = folder.join(format!("{name}.stdout"));
         let started = Instant::now();
         loop {
             let printed = std::fs::read_to_string(&path).unwrap_or_default();

@@ -1,5 +1,6 @@
 //! Killed at any moment: both programs, with SIGKILL, alternately, under load. Every acknowledged event is there once; no
-//! request is there twice; of the requests only those are missing that ended right before a kill of the agent.
+//! request is there twice; of the requests only those are missing that ended right before a kill of the agent. Starts of
+//! the aggregator are killed too, while they replay.
 //!
 //! `RIDEALONG_CRASH_KILLS` (12) and `RIDEALONG_CRASH_SEED` (drawn, printed) choose how long and which moments.
 
@@ -87,6 +88,10 @@ async fn kill_alternately(
             up = Instant::now();
         } else {
             aggregator.kill().await?;
+            // Killed again while it recovers, once or twice or not at all.
+            for _ in 0..random.u64(0..3) {
+                aggregator.stumble(Duration::from_micros(random.u64(0..200_000))).await?;
+            }
             aggregator.restart().await.with_context(|| format!("aggregator, kill {at}"))?;
         }
     }

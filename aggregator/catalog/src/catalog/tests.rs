@@ -34,19 +34,25 @@ fn what_is_invalid_changes_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let tenant = TenantId::default_tenant();
     let catalog = open(folder.path());
-    catalog.set_segments(&tenant, vec![segment("big", "orders > 10")], |_| Ok(())).expect("set");
+    let set = |segments: Vec<Segment>| {
+        catalog.change(&tenant, |settings| {
+            settings.segments = segments;
+            Ok(())
+        })
+    };
+    set(vec![segment("big", "orders > 10")]).expect("set");
     let faults: Vec<(Vec<Segment>, &str)> = vec![
         (vec![segment("a b", "x")], "no name of a segment"),
         (vec![segment("a", " ")], "when must have"),
         (vec![segment("a", "x"), segment("a", "y")], "stands twice"),
-        (vec![segment("bad", "x")], "segment \"bad\": not known"),
         ((0..=100).map(|number| segment(&format!("s{number}"), "x")).collect(), "at most 100"),
     ];
     for (segments, expected) in faults {
-        let check = |segment: &Segment| if segment.name == "bad" { Err("not known".to_owned()) } else { Ok(()) };
-        let error = catalog.set_segments(&tenant, segments, check).expect_err("invalid");
+        let error = set(segments).expect_err("invalid");
         assert!(error.to_string().contains(expected), "{error}");
     }
-    assert_eq!(*catalog.segments(&tenant), [segment("big", "orders > 10")]);
-    assert_eq!(*open(folder.path()).segments(&tenant), [segment("big", "orders > 10")]);
+    catalog.change(&tenant, |_| Err("not now".to_owned())).expect_err("what the caller says is wrong is");
+    let expected = [segment::Segment { name: "big".into(), condition: "orders > 10".into() }];
+    assert_eq!(*catalog.segments(&tenant), expected);
+    assert_eq!(*open(folder.path()).segments(&tenant), expected);
 }

@@ -62,8 +62,8 @@ fn a_long_file_is_written_anew_with_what_is_in_force() {
     let disk: Arc<dyn Disk> = Arc::new(RealDisk::new(folder.path()).expect("a folder"));
     let (mut journal, _) = Journal::open(disk.clone()).expect("opens");
     let settings = |number: usize| {
-        let condition = format!("{number:0>4000}");
-        let segments = (0..50).map(|at| Segment { name: format!("s{at}"), condition: condition.clone() });
+        let condition = format!("{number:0>2000}");
+        let segments = (0..90).map(|at| Segment { name: format!("s{at}"), condition: condition.clone() });
         TenantSettings { segments: segments.collect(), ..TenantSettings::default() }
     };
     let mut longest = 0;

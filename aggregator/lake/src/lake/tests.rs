@@ -262,11 +262,10 @@ fn visits_and_events_at_different_positions_survive_a_restart() {
     sandbox.track(&wal, "u", 100..110);
     let pinned = sandbox.pin(&lake);
     let hot = &pinned.table(Table::Visits).expect("visits").hot;
-    let rows = crate::convert::joined(Table::Visits, hot).expect("joined");
     let folder = sandbox.folder.path().join("lake/default/visits");
     let log = DeltaLog::open_or_make(&folder, Table::Visits, wal.log_id());
     let mut delta = sandbox.runtime.block_on(log).expect("made");
-    sandbox.runtime.block_on(delta.commit(rows, wal.durable())).expect("committed");
+    sandbox.runtime.block_on(delta.commit(hot, wal.durable())).expect("committed");
     lake.shared.closing.cancel();
     wal.close();
 

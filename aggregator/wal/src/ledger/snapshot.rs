@@ -3,6 +3,7 @@
 //! | what | bytes |
 //! |---|---|
 //! | conflicts | 8 |
+//! | records lost | 8 (not in versions 1 and 2) |
 //! | producers forgotten, their announced and received totals | 8, 16, 16 |
 //! | tenants | 4, then each: length of the name 1, name; tables 1, then each: number 1, rows stored 8, duplicate 8, quarantined 8 (not in version 1) |
 //! | producers | 4, then each: see below |
@@ -65,6 +66,7 @@ impl Ledger {
         let mut ledger = Ledger::new(log, limits);
         ledger.position = position;
         ledger.conflicts = fields.u64()?;
+        ledger.records_lost = if version < 3 { 0 } else { fields.u64()? };
         ledger.producers.restore_forgotten(ProducersForgotten {
             producers: fields.u64()?,
             announced: u128::from_le_bytes(fields.array()?),
@@ -91,6 +93,7 @@ impl Ledger {
         let mut out = Vec::new();
         let forgotten = self.producers.forgotten();
         out.put_u64(self.conflicts);
+        out.put_u64(self.records_lost);
         out.put_u64(forgotten.producers);
         out.put(&forgotten.announced.to_le_bytes());
         out.put(&forgotten.received.to_le_bytes());

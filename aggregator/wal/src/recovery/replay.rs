@@ -146,7 +146,7 @@ impl Replay {
         };
         let record = scanned.record;
         let position = record.position;
-        if position != segment.expected {
+        if record.first() != segment.expected {
             return Err(OpenError::damaged(&segment.name, begin, "the record is not the one that comes next"));
         }
         let covered = position <= self.checkpoint.position();
@@ -168,7 +168,7 @@ impl Replay {
         let mut mark = Position::NONE;
         let mut from = segment.scanner.offset() + 1;
         while let Some(found) = search.next(from).map_err(segment.io("read"))? {
-            if found.position > segment.expected {
+            if found.last > segment.expected {
                 mark = mark.max(found.durable);
             }
             from = found.end;

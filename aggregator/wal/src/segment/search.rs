@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::disk::DiskFile;
 use crate::entry::Position;
-use crate::record::{self, MAGIC, PREFIX_BYTES, Record, Seed};
+use crate::record::{self, MAGIC, NotARecord, PREFIX_BYTES, Record, Seed};
 
 /// What is looked through at once.
 const WINDOW_BYTES: u64 = 64 << 10;
@@ -21,7 +21,9 @@ pub(crate) struct Search {
 pub(crate) struct Found {
     pub offset: u64,
     pub end: u64,
-    pub position: Position,
+    /// The positions that it stands for.
+    pub first: Position,
+    pub last: Position,
     pub durable: Position,
 }
 
@@ -49,6 +51,23 @@ impl Search {
         Ok(None)
     }
 
+    /// Why no sound record begins at `offset`; if one does, it is not the one that belongs there.
+    pub fn why(&self, offset: u64) -> io::Result<&'static str> {
+        if offset >= self.length {
+            return Ok("ends before what was durable");
+        }
+        let prefix = self.read(offset, PREFIX_BYTES as u64)?;
+        let length = match record::length(&prefix) {
+            Ok(length) => length as u64,
+            Err(NotARecord(what)) => return Ok(what),
+        };
+        let bytes = self.read(offset, length.min(self.length - offset))?;
+        Ok(match Record::decode(&bytes, self.seed) {
+            Ok(_) => "the record is not the one that comes next",
+            Err(NotARecord(what)) => what,
+        })
+    }
+
     fn at(&self, offset: u64) -> io::Result<Option<Found>> {
         if offset + PREFIX_BYTES as u64 > self.length {
             return Ok(None);
@@ -63,7 +82,8 @@ impl Search {
         Ok(record.map(|record| Found {
             offset,
             end: offset + length,
-            position: record.position,
+            first: record.first(),
+            last: record.position,
             durable: record.durable,
         }))
     }
