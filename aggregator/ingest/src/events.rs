@@ -45,6 +45,15 @@ pub(crate) enum Read {
     NoEvent(EventFault),
 }
 
+impl Read {
+    fn faulty(&self) -> Option<&QuarantineRow> {
+        match self {
+            Read::Faulty(row) => Some(row),
+            _ => None,
+        }
+    }
+}
+
 /// How events are read.
 pub(crate) struct Reading<'a> {
     pub defaults: &'a Defaults,
@@ -115,15 +124,8 @@ pub(crate) async fn store(
     read: Vec<Read>,
     now: Timestamp,
 ) -> Result<Vec<EventReceipt>, Refusal> {
-    let (mut sound, mut faulty) = (Vec::new(), Vec::new());
-    for event in &read {
-        match event {
-            Read::Sound(event) => sound.push((**event).clone()),
-            Read::Faulty(row) => faulty.push((**row).clone()),
-            Read::NoEvent(_) => {}
-        }
-    }
-    let entries = entries(enricher, tenant, &sound, now)?;
+    let faulty: Vec<QuarantineRow> = read.iter().filter_map(Read::faulty).cloned().collect();
+    let entries = entries(enricher, tenant, &sound(&read), now)?;
     let set_aside = quarantine::entries(tenant, &faulty, now).map_err(|source| Refusal::Block { at: 0, source })?;
     let (stored, set_aside) = tokio::join!(appended(wal, entries), appended(wal, set_aside));
     let (mut stored, mut set_aside) = (stored?.into_iter(), set_aside?.into_iter());
@@ -154,7 +156,15 @@ pub(crate) async fn appended(wal: &Wal, entries: Vec<NewEntry>) -> Result<Vec<bo
     Ok(duplicates)
 }
 
-fn entries(
+pub(crate) fn sound(read: &[Read]) -> Vec<TrackedEvent> {
+    let sound = read.iter().filter_map(|read| match read {
+        Read::Sound(event) => Some((**event).clone()),
+        _ => None,
+    });
+    sound.collect()
+}
+
+pub(crate) fn entries(
     enricher: &Enricher,
     tenant: &TenantId,
     events: &[TrackedEvent],

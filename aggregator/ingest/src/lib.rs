@@ -13,6 +13,7 @@ mod enrich;
 mod events;
 mod quarantine;
 mod refusal;
+mod rehearsal;
 mod replay;
 mod row_json;
 mod tally;
