@@ -109,7 +109,7 @@ async fn chunks_that_cannot_be_read_are_set_aside() -> Result<()> {
         ("a truncated block", Table::Requests, 10, block[..block.len() - 3].to_vec()),
     ];
     for (what, table, count, block) in chunks.clone() {
-        let bytes = frame(10, vec![forged_chunk(ProducerId::draw(), table, count, block)]);
+        let bytes = frame(u64::from(count), vec![forged_chunk(ProducerId::draw(), table, count, block)]);
         for expected in [(0, i64::from(count), 0), (0, 0, i64::from(count))] {
             let receipt = send(aggregator.api(), bytes.clone()).await?.expect(200).json();
             let found = ["stored", "quarantined", "duplicate"].map(|key| receipt[key].as_i64().unwrap_or(-1));
