@@ -3,8 +3,8 @@
 #
 #   tests/run.sh            all of it: some 15 minutes on two cores with a warm target folder, under an hour from empty
 #   tests/run.sh --quick    format, lints, unit tests and the spine; no readers, fuzzing, nginx, or supply chain
-#   tests/run.sh --long     the same as without, with the long crash proof (120 kills), nginx for 30 s, and a million
-#                           requests against closing connections
+#   tests/run.sh --long     the same as without, with the long crash proof (120 kills), the long run of 10 million rows
+#                           (some 10 minutes), nginx for 30 s, and a million requests against closing connections
 #
 # It installs what it needs: nginx and wrk (Debian), cargo-deny and cargo-nextest (crates.io), readers of Delta tables
 # (PyPI, into a folder of their own). Build products go to $CARGO_TARGET_DIR, by default a folder in the user's cache.
@@ -123,7 +123,7 @@ step "lints" cargo clippy --workspace --all-targets --locked --quiet -- -D warni
 step "build" cargo build --workspace --locked
 closing_requests=20000
 if [ "$mode" = --long ]; then
-    export RIDEALONG_CRASH_KILLS=120 RIDEALONG_WRK_SECONDS=30
+    export RIDEALONG_CRASH_KILLS=120 RIDEALONG_WRK_SECONDS=30 RIDEALONG_LONG_EVENTS=10000000
     closing_requests=1000000
 fi
 if [ "$mode" = --quick ]; then

@@ -34,6 +34,12 @@ pub const SETTINGS: &[Setting] = &[
         .default("128MiB"),
     Setting::new("hot-memory", "SIZE", "Rows in memory, all tables; past it reading the log waits for a flush")
         .default("1GiB"),
+    Setting::new(
+        "memory-max",
+        "SIZE",
+        "Memory of the whole program; senders and queries are put off (503) before it is used up",
+    )
+    .default("2GiB"),
     Setting::new("query-memory", "SIZE", "Memory that all queries share; sorts past it spill to disk").default("1GiB"),
     Setting::new("query-threads", "N", "Threads that queries share; 0 means one a processor").default("0"),
     Setting::new("queries-max", "N", "Queries at once; more wait a moment and are answered 503").default("32"),
@@ -59,6 +65,7 @@ pub struct Config {
     pub flush_rows: u64,
     pub flush_memory: ByteSize,
     pub hot_memory: ByteSize,
+    pub memory_max: ByteSize,
     pub query_memory: ByteSize,
     pub query_threads: usize,
     pub queries_max: u64,
@@ -99,6 +106,7 @@ impl Config {
             flush_rows,
             flush_memory: read.required("flush-memory"),
             hot_memory: read.required("hot-memory"),
+            memory_max: read.required("memory-max"),
             query_memory: read.required("query-memory"),
             query_threads: if threads == 0 { processors } else { threads as usize },
             queries_max,
@@ -113,6 +121,9 @@ impl Config {
         }
         if config.hot_memory < config.flush_memory {
             read.fault("hot-memory", "must not be below flush-memory, or no flush is ever due");
+        }
+        if config.hot_memory.bytes() > config.memory_max.bytes() / 4 * 3 {
+            read.fault("hot-memory", "must not be above three quarters of memory-max, or senders are put off for ever");
         }
         read.finish()?;
         Ok(config)

@@ -3,6 +3,7 @@
 mod config;
 mod lock;
 mod logging;
+mod memory;
 mod serve;
 
 use std::process::ExitCode;

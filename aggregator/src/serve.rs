@@ -10,8 +10,9 @@ use ridealong_api::{Disk, Limits, Services, router};
 use ridealong_catalog::Catalog;
 use ridealong_edge::body::Bodies;
 use ridealong_enrich::Places;
-use ridealong_ingest::{Enricher, Ingest};
+use ridealong_ingest::{Admission, Enricher, Ingest};
 use ridealong_lake::{Lake, LakeOptions};
+use ridealong_model::budget::Budget;
 use ridealong_query::{Engine, EngineOptions};
 use ridealong_wal::disk::RealDisk;
 use ridealong_wal::{OpenError, Wal, WalOptions};
@@ -21,7 +22,7 @@ use tokio::sync::oneshot;
 
 use crate::config::Config;
 use crate::lock::FolderLock;
-use crate::logging;
+use crate::{logging, memory};
 
 /// A stop lets requests end within this, then ends without them.
 const DRAIN: Duration = Duration::from_millis(1_500);
@@ -42,12 +43,16 @@ pub fn serve(config: Config, unknown_variables: &[String], salvage: bool) -> Res
     let catalog = start_catalog(&data)?;
     let enricher = start_enricher(&config)?;
     let wal = start_wal(&config, &data, salvage)?;
-    let lake = start_lake(&config, &data, &wal)?;
-    let engine = start_engine(&config, &lake, &catalog)?;
+    let budget = Budget::new(config.memory_max.bytes());
+    memory::watch(Arc::clone(&budget))?;
+    let lake = start_lake(&config, &data, &wal, &budget)?;
+    let ingest = Ingest::new(wal.clone(), catalog.clone(), enricher.clone());
+    let engine = start_engine(&config, &lake, &ingest, &catalog, &budget)?;
     let services = Services {
-        ingest: Ingest::new(wal.clone(), catalog.clone(), enricher.clone()),
+        ingest,
         catalog,
         segment_check: Arc::clone(&engine) as _,
+        admission: Admission::new(budget, Arc::new(lake.clone())),
         engine: Arc::clone(&engine) as _,
         lake: Arc::new(lake.clone()),
         disk: disk(&data),
@@ -116,23 +121,32 @@ fn start_enricher(config: &Config) -> Result<Enricher> {
     Ok(Enricher::new(places))
 }
 
-fn start_lake(config: &Config, data: &Path, wal: &Wal) -> Result<Lake> {
+fn start_lake(config: &Config, data: &Path, wal: &Wal, budget: &Arc<Budget>) -> Result<Lake> {
     let mut options = LakeOptions::new(data.join("lake"));
     options.flush_age = config.flush_age;
     options.flush_rows = config.flush_rows as usize;
     options.flush_bytes = config.flush_memory.bytes() as usize;
     options.hot_bytes_max = config.hot_memory.bytes() as usize;
+    options.budget = Arc::clone(budget);
     Lake::open(options, wal.clone()).context("cannot open the lake")
 }
 
-fn start_engine(config: &Config, lake: &Lake, catalog: &Catalog) -> Result<Arc<Engine>> {
+fn start_engine(
+    config: &Config,
+    lake: &Lake,
+    ingest: &Ingest,
+    catalog: &Catalog,
+    budget: &Arc<Budget>,
+) -> Result<Arc<Engine>> {
     let options = EngineOptions {
         threads: config.query_threads,
         memory_bytes: config.query_memory.bytes() as usize,
+        budget: Arc::clone(budget),
         queries_max: config.queries_max as usize,
     };
     let engine = Engine::start(lake.clone(), options).context("cannot start the query engine")?;
-    Ok(Arc::new(engine.with_segments(Arc::new(catalog.clone()))))
+    let engine = engine.with_ledger(Arc::new(ingest.clone())).with_segments(Arc::new(catalog.clone()));
+    Ok(Arc::new(engine))
 }
 
 fn disk(data: &Path) -> Disk {
@@ -180,6 +194,7 @@ fn announce(address: SocketAddr, config: &Config, started: Instant) {
         log_max_mib = config.log_max.bytes() >> 20,
         flush_age = ?config.flush_age,
         flush_memory_mib = config.flush_memory.bytes() >> 20,
+        memory_mib = config.memory_max.bytes() >> 20,
         hot_memory_mib = config.hot_memory.bytes() >> 20,
         query_memory_mib = config.query_memory.bytes() >> 20,
         query_threads = config.query_threads,

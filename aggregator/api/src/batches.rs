@@ -16,7 +16,7 @@ pub(crate) async fn batches(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Value>, Failure> {
-    let held = services.bodies.read(&headers, body, FRAME_BYTES_MAX).await?;
+    let held = services.body(&headers, body, FRAME_BYTES_MAX).await?;
     let receipt = services.ingest.accept_frame(&services.tenant(), held.bytes.clone()).await.map_err(refused)?;
     Ok(Json(json!({
         "producer": receipt.producer.to_string(),

@@ -19,8 +19,9 @@ pub(crate) async fn track(
     headers: HeaderMap,
     body: Body,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
-    let held = services.bodies.read(&headers, body, EVENT_BYTES_MAX).await?;
-    let event: Value = read_json(&held.bytes).inspect_err(|_| services.ingest.refuse_events("invalid_json", 1))?;
+    let held = services.body(&headers, body, EVENT_BYTES_MAX).await?;
+    let event: Value =
+        read_json(&held.bytes).inspect_err(|_| services.ingest.refuse_events(&services.tenant(), "invalid_json", 1))?;
     let outcome = store(&services, &[event]).await?.pop();
     let Some(outcome) = outcome else { unreachable!("one event has one outcome") };
     Ok((StatusCode::ACCEPTED, Json(single_answer(outcome)?)))
@@ -31,8 +32,9 @@ pub(crate) async fn batch_track(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Value>, Failure> {
-    let held = services.bodies.read(&headers, body, BATCH_BYTES_MAX).await?;
-    let events = batch(&held.bytes).inspect_err(|_| services.ingest.refuse_events("invalid_batch", 0))?;
+    let held = services.body(&headers, body, BATCH_BYTES_MAX).await?;
+    let events =
+        batch(&held.bytes).inspect_err(|_| services.ingest.refuse_events(&services.tenant(), "invalid_batch", 0))?;
     Ok(Json(batch_answer(store(&services, &events).await?)))
 }
 

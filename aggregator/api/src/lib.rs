@@ -9,6 +9,7 @@ mod events;
 mod failure;
 mod flush;
 mod health;
+mod lag;
 mod performance;
 mod prometheus;
 mod quarantine;

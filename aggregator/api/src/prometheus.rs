@@ -1,39 +1,141 @@
-//! `GET /metrics`: the aggregator's own numbers in Prometheus' text format.
+//! `GET /metrics`: the aggregator's own numbers in Prometheus' text format: the totals of `/stats`, without what would
+//! grow with the number of producers.
+
+use std::collections::BTreeMap;
 
 use axum::extract::State;
+use ridealong_common::time::Timestamp;
 use ridealong_edge::prometheus::Text;
+use ridealong_ingest::{DoorTally, TallySnapshot};
+use ridealong_model::lake::LakeStatus;
+use ridealong_wal::{Books, ProducerBooks, TableBooks};
 
+use crate::lag;
 use crate::services::Services;
+
+/// Takes one count out of many.
+type Of<T> = fn(&T) -> u64;
+type ByReason = fn(&DoorTally) -> &BTreeMap<&'static str, u64>;
 
 pub(crate) async fn metrics(State(services): State<Services>) -> Text {
     let ingest = services.ingest.clone();
     let books = tokio::task::spawn_blocking(move || ingest.books()).await.unwrap_or_default();
-    let tally = services.ingest.tally();
     let lake = services.lake.status();
     let mut text = Text::default();
-    text.family("ridealong_rows_stored_total", "counter", "Rows stored, by table.");
-    for table in &books.tables {
-        text.sample("ridealong_rows_stored_total", &[("table", table.table.name())], table.rows_stored);
+    tables(&mut text, &books);
+    producers(&mut text, &books);
+    doors(&mut text, &services.ingest.tally());
+    log(&mut text, &books);
+    lakes(&mut text, &lake);
+    lags(&mut text, &services, &lake);
+    text.single("ridealong_uptime_seconds", "gauge", "Since the start.", services.started.elapsed().as_secs());
+    text
+}
+
+fn tables(text: &mut Text, books: &Books) {
+    let families: [(&str, &str, Of<TableBooks>); 3] = [
+        ("ridealong_rows_stored_total", "Rows stored, by table.", |table| table.rows_stored),
+        ("ridealong_rows_duplicate_total", "Rows that were not stored again, by table.", |table| table.rows_duplicate),
+        ("ridealong_rows_quarantined_total", "Rows set aside, by table.", |table| table.rows_quarantined),
+    ];
+    for (name, help, of) in families {
+        text.family(name, "counter", help);
+        for table in &books.tables {
+            text.sample(name, &[("tenant", &table.tenant), ("table", table.table.name())], of(table));
+        }
     }
-    text.family("ridealong_rows_duplicate_total", "counter", "Rows that were not stored again, by table.");
-    for table in &books.tables {
-        text.sample("ridealong_rows_duplicate_total", &[("table", table.table.name())], table.rows_duplicate);
+}
+
+fn producers(text: &mut Text, books: &Books) {
+    let sum = |of: fn(&ProducerBooks) -> u64| books.producers.iter().map(of).sum::<u64>();
+    let forgotten = &books.producers_forgotten;
+    let announced = u128::from(sum(|each| each.announced)) + forgotten.announced;
+    let announced = u64::try_from(announced).unwrap_or(u64::MAX);
+    let help = "Rows that producers said they had numbered.";
+    text.single("ridealong_rows_announced_total", "counter", help, announced);
+    text.single("ridealong_rows_missing", "gauge", "Announced and not arrived.", sum(|each| each.missing));
+    let help = "Numbers in gaps that were closed to bound their list.";
+    text.single("ridealong_rows_given_up", "gauge", help, sum(|each| each.given_up));
+    let help = "Producers whose numbers are remembered.";
+    text.single("ridealong_producers", "gauge", help, books.producers.len() as u64);
+    let help = "Producers forgotten to bound their list.";
+    text.single("ridealong_producers_forgotten_total", "counter", help, forgotten.producers);
+    let help = "Times that the same numbers came again with other content.";
+    text.single("ridealong_conflicts_total", "counter", help, books.conflicts);
+}
+
+fn doors(text: &mut Text, tally: &TallySnapshot) {
+    let families: [(&str, &str, &str, Of<DoorTally>); 4] = [
+        ("ridealong_door_batches_total", "counter", "Bodies that came, readable or not.", |door| door.batches),
+        ("ridealong_door_rows_received_total", "counter", "Rows that came.", |door| door.received),
+        ("ridealong_door_rows_abandoned_total", "counter", "Rows whose sender left before the answer.", |door| {
+            door.abandoned
+        }),
+        ("ridealong_door_rows_in_flight", "gauge", "Rows that are being worked on.", |door| door.in_flight),
+    ];
+    for (name, kind, help, of) in families {
+        text.family(name, kind, help);
+        for ((tenant, door), counts) in &tally.doors {
+            text.sample(name, &[("tenant", tenant.as_str()), ("door", door.name())], of(counts));
+        }
     }
+    let refused: [(&str, &str, ByReason); 2] = [
+        ("ridealong_door_rows_refused_total", "Rows refused, by reason.", |door| &door.refused),
+        ("ridealong_door_batches_refused_total", "Bodies refused, by reason.", |door| &door.refused_batches),
+    ];
+    for (name, help, of) in refused {
+        text.family(name, "counter", help);
+        for ((tenant, door), counts) in &tally.doors {
+            for (reason, count) in of(counts) {
+                let labels = [("tenant", tenant.as_str()), ("door", door.name()), ("reason", *reason)];
+                text.sample(name, &labels, *count);
+            }
+        }
+    }
+    // As they were called before there were doors.
+    let [batches, events] = ridealong_ingest::Door::ALL.map(|door| tally.total(door));
     text.family("ridealong_refused_frames_total", "counter", "Batches refused, by reason.");
-    for (reason, count) in &tally.refused_frames {
+    for (reason, count) in &batches.refused_batches {
         text.sample("ridealong_refused_frames_total", &[("reason", reason)], *count);
     }
     text.family("ridealong_refused_events_total", "counter", "JSON events refused, by reason.");
-    for (reason, count) in &tally.refused_events {
+    for (reason, count) in &events.refused {
         text.sample("ridealong_refused_events_total", &[("reason", reason)], *count);
     }
-    text.single("ridealong_frames_total", "counter", "Batches received.", tally.frames);
+    text.single("ridealong_frames_total", "counter", "Batches received.", batches.batches);
+}
+
+fn log(text: &mut Text, books: &Books) {
     text.single("ridealong_log_bytes", "gauge", "Bytes of the write-ahead log on disk.", books.bytes_on_disk);
+    text.single("ridealong_log_segments", "gauge", "Segments of the write-ahead log.", books.segments);
     text.single("ridealong_log_position", "gauge", "Last durable position of the log.", books.position.0);
     text.single("ridealong_log_failed_syncs_total", "counter", "Fsyncs that failed.", books.failed_syncs);
+    text.single("ridealong_event_ids", "gauge", "Event ids remembered to find repeats.", books.ids.count);
+    text.single("ridealong_event_ids_max", "gauge", "As many are remembered at most.", books.ids.count_max);
+    let help = "Event ids forgotten before their time, because there were too many.";
+    text.single("ridealong_event_ids_forgotten_early_total", "counter", help, books.ids.forgotten_early);
+}
+
+fn lakes(text: &mut Text, lake: &LakeStatus) {
     text.single("ridealong_lake_hot_rows", "gauge", "Rows in memory, not yet in Delta tables.", lake.hot_rows);
     text.single("ridealong_lake_hot_bytes", "gauge", "Memory of those rows.", lake.hot_bytes);
     text.single("ridealong_lake_flushes_total", "counter", "Flushes that succeeded.", lake.flushes);
     text.single("ridealong_lake_flushes_failed_total", "counter", "Flushes that failed.", lake.flushes_failed);
-    text
+    let help = "Entries of the log that could not be read as rows.";
+    text.single("ridealong_lake_unreadable_total", "counter", help, lake.unreadable);
+}
+
+fn lags(text: &mut Text, services: &Services, lake: &LakeStatus) {
+    let now = Timestamp::now();
+    let (readable, committed) = lag::by_receipt(&services.ingest, lake, now);
+    let help = "Age of the oldest acknowledged row that no query sees yet.";
+    text.seconds("ridealong_lag_readable_seconds", help, readable);
+    let help = "Age of the oldest acknowledged row that is not in Delta yet.";
+    text.seconds("ridealong_lag_committed_seconds", help, committed);
+    text.family("ridealong_newest_event_timestamp_seconds", "gauge", "The newest event time, by table, Unix time.");
+    for table in &lake.tables {
+        let labels = [("tenant", table.tenant.as_str()), ("table", table.table)];
+        let newest = table.newest_us.and_then(|micros| u64::try_from(micros / 1_000_000).ok());
+        newest.into_iter().for_each(|newest| text.sample("ridealong_newest_event_timestamp_seconds", &labels, newest));
+    }
 }

@@ -8,7 +8,7 @@ use ridealong_common::event::Defaults;
 use ridealong_common::ids::ProducerId;
 use ridealong_common::time::Timestamp;
 use ridealong_model::tenant::TenantId;
-use ridealong_wal::{Books, Wal};
+use ridealong_wal::{Books, Position, TenantBooks, Wal};
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
@@ -16,9 +16,9 @@ use crate::commit::commit;
 use crate::correct::correct;
 use crate::decode::decode;
 use crate::enrich::{Enriched, Enricher};
-use crate::events::{self, EventReceipt, Reading};
+use crate::events::{self, EventReceipt, EventStatus, Reading};
 use crate::refusal::Refusal;
-use crate::tally::{Tally, TallySnapshot};
+use crate::tally::{Door, Tally, TallySnapshot};
 use crate::validate::validate;
 
 /// Frames expanded at once: each may take 32 MiB and more while it is checked.
@@ -41,22 +41,22 @@ pub struct Ingest {
     pub(crate) wal: Wal,
     pub(crate) catalog: Catalog,
     pub(crate) enricher: Enricher,
-    tally: Arc<Tally>,
+    tally: Tally,
     decoding: Arc<Semaphore>,
 }
 
 impl Ingest {
     pub fn new(wal: Wal, catalog: Catalog, enricher: Enricher) -> Self {
-        Self { wal, catalog, enricher, tally: Arc::default(), decoding: Arc::new(Semaphore::new(DECODING_MAX)) }
+        Self { wal, catalog, enricher, tally: Tally::new(), decoding: Arc::new(Semaphore::new(DECODING_MAX)) }
     }
 
     /// Takes a batch of an agent. When this returns Ok all of it is durable. Cancelled, it may or may not have been
     /// stored; sent again, it is stored once.
     pub async fn accept_frame(&self, tenant: &TenantId, bytes: Bytes) -> Result<FrameReceipt, Refusal> {
-        self.tally.frame(bytes.len());
+        self.tally.batch(tenant, Door::Batches, bytes.len());
         let taken = self.take_frame(tenant, bytes).await;
         if let Err(refusal) = &taken {
-            self.tally.frame_refused(refusal.reason());
+            self.tally.batch_refused(tenant, Door::Batches, refusal.reason());
         }
         taken
     }
@@ -71,8 +71,15 @@ impl Ingest {
         });
         let frame: Enriched = frame.await.map_err(|_| Refusal::Busy)??;
         let (producer, stored_to) = (frame.producer, frame.end());
-        self.tally.frame_rows(frame.rows());
-        let committed = commit(&self.wal, tenant, now, frame).await?;
+        let mut arrived = self.tally.arrived(tenant, Door::Batches, frame.rows());
+        let committed = match commit(&self.wal, tenant, now, frame).await {
+            Ok(committed) => committed,
+            Err(refusal) => {
+                arrived.all_refused(refusal.reason());
+                return Err(refusal);
+            }
+        };
+        arrived.answered(committed.stored, committed.duplicate, committed.quarantined);
         Ok(FrameReceipt {
             producer,
             stored_to,
@@ -84,22 +91,29 @@ impl Ingest {
 
     /// Takes JSON events; each has its own receipt, in order. An error refuses all of them.
     pub async fn accept_events(&self, tenant: &TenantId, values: &[Value]) -> Result<Vec<EventReceipt>, Refusal> {
-        self.tally.events(values.len());
+        let mut arrived = self.tally.arrived(tenant, Door::Events, values.len() as u64);
         let now = Timestamp::now();
         let reading = Reading { defaults: &Defaults::default(), corrections: self.catalog.corrections(tenant), now };
         let read = values.iter().map(|value| reading.read(value)).collect();
         let taken = events::store(&self.wal, &self.enricher, tenant, read, now).await;
         match &taken {
-            Ok(receipts) => self.tally.receipts(receipts),
-            Err(refusal) => self.tally.events_refused(refusal.reason(), values.len()),
+            Ok(receipts) => {
+                let of = |status| {
+                    receipts.iter().filter(|receipt| receipt.status.as_ref().ok() == Some(&status)).count() as u64
+                };
+                use EventStatus::{Duplicate, Quarantined, Stored};
+                arrived.answered(of(Stored), of(Duplicate), of(Quarantined));
+                arrived.refused("invalid", receipts.iter().filter(|receipt| receipt.status.is_err()).count() as u64);
+            }
+            Err(refusal) => arrived.all_refused(refusal.reason()),
         }
         taken
     }
 
-    /// Counts events that were refused before they could be read one by one.
-    pub fn refuse_events(&self, reason: &'static str, count: usize) {
-        self.tally.events(count);
-        self.tally.events_refused(reason, count);
+    /// Counts a body that holds no events, or no one knows how many: `rows` of them, if that is known.
+    pub fn refuse_events(&self, tenant: &TenantId, reason: &'static str, rows: usize) {
+        self.tally.batch_refused(tenant, Door::Events, reason);
+        self.tally.arrived(tenant, Door::Events, rows as u64).all_refused(reason);
     }
 
     pub fn tally(&self) -> TallySnapshot {
@@ -109,6 +123,16 @@ impl Ingest {
     /// The log's half of the books.
     pub fn books(&self) -> Books {
         self.wal.books()
+    }
+
+    /// A tenant's part of it, as of a position a little while ago.
+    pub(crate) fn tenant_books(&self, tenant: &TenantId, position: Position) -> Option<TenantBooks> {
+        self.wal.tenant_books(tenant.as_str(), position)
+    }
+
+    /// When the oldest row after a position of the log was received; None when there is none.
+    pub fn oldest_stored_after(&self, position: u64) -> Option<Timestamp> {
+        self.wal.oldest_stored_after(Position(position)).map(Timestamp)
     }
 }
 

@@ -30,14 +30,15 @@ use ridealong_wal::{LogId, Position};
 
 use crate::schema::{DATE, TIMESTAMP, file_schema, stored_schema};
 use crate::snapshot::{ColdFile, ColdTable};
-use crate::store::{DurableStore, make_folder};
+use crate::store::{DurableStore, Files, make_folder};
+use crate::torn;
 
 /// Memory of the rows that are joined and sorted at once.
 const PIECE_BYTES: usize = 32 << 20;
 
 #[derive(Debug, Error)]
 pub enum DeltaError {
-    #[error("cannot make the folder of table {table}")]
+    #[error("cannot make or read the folder of table {table}")]
     Folder { table: &'static str, source: std::io::Error },
     #[error("cannot {doing} table {table}")]
     Table { doing: &'static str, table: &'static str, source: Box<DeltaTableError> },
@@ -58,12 +59,22 @@ pub(crate) struct DeltaLog {
 
 impl DeltaLog {
     /// Opens the table in `folder`, or makes it.
-    pub async fn open_or_make(folder: &FilePath, table: Table, log: LogId) -> Result<Self, DeltaError> {
-        make_folder(folder).map_err(|source| DeltaError::Folder { table: table.name(), source })?;
+    pub async fn open_or_make(
+        files: &Arc<dyn Files>,
+        folder: &FilePath,
+        table: Table,
+        log: LogId,
+    ) -> Result<Self, DeltaError> {
+        make_folder(&**files, folder).map_err(|source| DeltaError::Folder { table: table.name(), source })?;
+        let torn = torn::set_aside(&**files, folder);
+        if let Some(aside) = torn.map_err(|source| DeltaError::Folder { table: table.name(), source })? {
+            tracing::error!(table = table.name(), aside = %aside.display(),
+                "the last commit was torn and is set aside; its rows are read from the log again");
+        }
         let fail = |doing| move |source| failed(doing, table, source);
         let url = Url::from_directory_path(folder)
             .map_err(|()| fail("name")(DeltaTableError::InvalidTableLocation(folder.display().to_string())))?;
-        let delta = builder(&url).and_then(DeltaTableBuilder::build).map_err(fail("open"))?;
+        let delta = builder(&url, files).and_then(DeltaTableBuilder::build).map_err(fail("open"))?;
         let exists = delta.verify_deltatable_existence().await.map_err(fail("look for"))?;
         let delta = if exists {
             let mut delta = delta;
@@ -148,8 +159,9 @@ impl DeltaLog {
     }
 }
 
-fn builder(url: &Url) -> Result<DeltaTableBuilder, DeltaTableError> {
-    Ok(DeltaTableBuilder::from_url(url.clone())?.with_storage_backend(Arc::new(DurableStore::new()), url.clone()))
+fn builder(url: &Url, files: &Arc<dyn Files>) -> Result<DeltaTableBuilder, DeltaTableError> {
+    Ok(DeltaTableBuilder::from_url(url.clone())?
+        .with_storage_backend(Arc::new(DurableStore::new(Arc::clone(files))), url.clone()))
 }
 
 /// The table with the columns that this program knows and an earlier one did not; its files read as null in them.

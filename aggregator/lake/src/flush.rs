@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ridealong_common::table::Table;
+use ridealong_model::budget::Account;
 use ridealong_wal::Position;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
@@ -23,6 +24,8 @@ use crate::visits;
 const LOOK: Duration = Duration::from_millis(500);
 /// How long a request waits for the follower to have read what it asks for.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Short of memory, fewer hot rows than this are not worth a file.
+const PIECE_BYTES_MIN: usize = 8 << 20;
 /// After a failed flush, before the next try.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(2);
 
@@ -89,6 +92,9 @@ impl Flusher {
     async fn flush_due(&mut self) -> Result<bool, FlushFailure> {
         let mut due: Vec<TableKey> =
             self.shared.tables.fills().into_iter().filter(|fill| self.is_due(fill)).map(|fill| fill.key).collect();
+        if due.is_empty() && self.memory_is_short() {
+            due.extend(self.shared.tables.largest(PIECE_BYTES_MIN));
+        }
         if due.is_empty() && self.log_is_long() {
             due.extend(self.shared.tables.furthest_behind());
         }
@@ -105,6 +111,11 @@ impl Flusher {
         let wal = &self.shared.wal;
         let committed = self.shared.tables.committed(*self.shared.readable.borrow());
         wal.bytes_after(committed) > wal.options().log_bytes_max / 2
+    }
+
+    /// Senders are put off, or will be: rows that are not due yet go too.
+    fn memory_is_short(&self) -> bool {
+        !self.shared.options.budget.has_room(Account::Ingest, self.shared.options.flush_bytes as u64)
     }
 
     fn is_due(&self, fill: &Fill) -> bool {
@@ -163,6 +174,7 @@ impl Flusher {
             }
         }
         shared.tables.swap(key, log.cold()?, up_to);
+        shared.options.budget.hold(Account::HotRows, shared.tables.hot_bytes() as u64);
         Ok(())
     }
 
@@ -174,7 +186,7 @@ impl Flusher {
                 return Err(FlushFailure::Tenants(tenants));
             }
             let folder = table_folder(&options.root, key);
-            let log = DeltaLog::open_or_make(&folder, key.table, self.shared.wal.log_id()).await?;
+            let log = DeltaLog::open_or_make(&options.files, &folder, key.table, self.shared.wal.log_id()).await?;
             self.logs.insert(key.clone(), log);
         }
         let Some(log) = self.logs.get_mut(key) else { unreachable!("inserted above") };

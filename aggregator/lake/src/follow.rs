@@ -2,10 +2,12 @@
 //! and recovery are this one loop.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ridealong_common::table::Table;
 use ridealong_engine::datafusion::arrow::array::RecordBatch;
+use ridealong_model::budget::Account;
 use ridealong_wal::{Entry, Follower, Position, ReadError};
 
 use crate::convert::{ConvertError, joined, rows_of};
@@ -22,7 +24,9 @@ const PAUSE: Duration = Duration::from_millis(250);
 pub(crate) fn follow(shared: &Shared, start: Position) {
     let mut follower = shared.wal.follow(start);
     while !shared.closing.is_cancelled() {
-        if shared.tables.hot_bytes() > shared.options.hot_bytes_max {
+        let hot_bytes = shared.tables.hot_bytes();
+        shared.options.budget.hold(Account::HotRows, hot_bytes as u64);
+        if hot_bytes > shared.options.hot_bytes_max {
             request_flush(shared);
             std::thread::sleep(PAUSE);
             continue;
@@ -32,7 +36,10 @@ pub(crate) fn follow(shared: &Shared, start: Position) {
                 shared.counters.lock().log_error = None;
                 wait(shared, &follower);
             }
-            Ok(entries) => take(shared, &entries),
+            Ok(entries) => {
+                shared.read_offset.store(follower.offset(), Ordering::Relaxed);
+                take(shared, &entries);
+            }
             Err(error) => {
                 cannot_read(shared, &error);
                 std::thread::sleep(PAUSE);
@@ -43,6 +50,7 @@ pub(crate) fn follow(shared: &Shared, start: Position) {
 
 /// Nothing is left to read: says so, and waits for more.
 fn wait(shared: &Shared, follower: &Follower) {
+    shared.tables.append(Vec::new(), follower.position());
     shared.readable.send_if_modified(|readable| {
         let advanced = follower.position() > *readable;
         *readable = (*readable).max(follower.position());
@@ -110,8 +118,8 @@ fn take(shared: &Shared, entries: &[Entry]) {
             shared.tables.add(key.clone(), Default::default(), Position(0));
         }
     }
-    shared.tables.append(added);
     if let Some(last) = entries.last() {
+        shared.tables.append(added, last.position);
         shared.readable.send_replace(last.position);
     }
 }

@@ -1,7 +1,8 @@
 //! The tables of all tenants: rows not yet in Delta, and the Delta version that they follow on.
 //!
 //! One lock holds them all, and nothing slow happens under it: appending pushes, pinning clones pointers, and a flush
-//! swaps "these hot rows" for "this Delta version" in one step. So a snapshot is always consistent, across tables too.
+//! swaps "these hot rows" for "this Delta version" in one step. So a snapshot is always consistent, across tables too, and
+//! holds exactly what the log holds up to its position.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,9 +10,12 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 use ridealong_common::table::Table;
-use ridealong_engine::datafusion::arrow::array::RecordBatch;
+use ridealong_engine::datafusion::arrow::array::{AsArray, RecordBatch};
+use ridealong_engine::datafusion::arrow::compute::{max, min};
+use ridealong_engine::datafusion::arrow::datatypes::TimestampMicrosecondType;
 use ridealong_wal::Position;
 
+use crate::schema::{RECEIVED_AT, TIMESTAMP};
 use crate::snapshot::{ColdTable, Snapshot, TableSnapshot};
 
 /// A table of a tenant.
@@ -23,7 +27,14 @@ pub(crate) struct TableKey {
 
 #[derive(Debug, Default)]
 pub(crate) struct HotTables {
-    tables: Mutex<BTreeMap<TableKey, TableState>>,
+    tables: Mutex<Tables>,
+}
+
+#[derive(Debug, Default)]
+struct Tables {
+    by_key: BTreeMap<TableKey, TableState>,
+    /// Up to where the log has been read into them.
+    position: Position,
 }
 
 #[derive(Debug)]
@@ -35,6 +46,8 @@ struct TableState {
     cold: Arc<ColdTable>,
     /// Up to where Delta holds the log's rows of this table.
     committed: Position,
+    /// The newest `timestamp` in it, of hot and cold rows, µs.
+    newest_us: Option<i64>,
 }
 
 #[derive(Clone, Debug)]
@@ -43,6 +56,14 @@ struct HotBatch {
     position: Position,
     rows: RecordBatch,
     bytes: usize,
+    times: Times,
+}
+
+/// What the rows of a batch say about time, µs.
+#[derive(Clone, Copy, Debug)]
+struct Times {
+    oldest_received_us: Option<i64>,
+    newest_us: Option<i64>,
 }
 
 /// Rows to be flushed together.
@@ -59,44 +80,50 @@ pub(crate) struct Fill {
     pub hot_bytes: usize,
     pub hot_since: Option<Instant>,
     pub cold: Arc<ColdTable>,
+    pub oldest_hot_received_us: Option<i64>,
+    pub newest_us: Option<i64>,
 }
 
 impl HotTables {
     /// Adds a table as Delta has it.
     pub fn add(&self, key: TableKey, cold: ColdTable, committed: Position) {
-        let state =
-            TableState { hot: Vec::new(), hot_since: None, hot_rows: 0, hot_bytes: 0, cold: Arc::new(cold), committed };
-        self.tables.lock().entry(key).or_insert(state);
+        let newest_us = cold.files.iter().filter_map(|file| Some(file.timestamps?.1)).max();
+        let (hot, hot_since, hot_rows, hot_bytes, cold) = (Vec::new(), None, 0, 0, Arc::new(cold));
+        let state = TableState { hot, hot_since, hot_rows, hot_bytes, cold, committed, newest_us };
+        self.tables.lock().by_key.entry(key).or_insert(state);
     }
 
     pub fn contains(&self, key: &TableKey) -> bool {
-        self.tables.lock().contains_key(key)
+        self.tables.lock().by_key.contains_key(key)
     }
 
     /// Whether Delta already holds what stands at this position of the log.
     pub fn holds(&self, key: &TableKey, position: Position) -> bool {
-        self.tables.lock().get(key).is_some_and(|table| position <= table.committed)
+        self.tables.lock().by_key.get(key).is_some_and(|table| position <= table.committed)
     }
 
-    /// Appends rows of the log, each table's up to its position, in one step: a snapshot has all of them or none.
-    pub fn append(&self, added: Vec<(TableKey, RecordBatch, Position)>) {
+    /// Appends rows of the log, each table's up to its position, and says that the log was read up to `read`, in one
+    /// step: a snapshot has all of it or nothing.
+    pub fn append(&self, added: Vec<(TableKey, RecordBatch, Position)>, read: Position) {
+        let added: Vec<_> = added.into_iter().map(|(key, rows, at)| (key, HotBatch::new(rows, at))).collect();
         let mut tables = self.tables.lock();
-        for (key, rows, position) in added {
-            let bytes = rows.get_array_memory_size();
-            let Some(table) = tables.get_mut(&key) else { unreachable!("a table is added before rows") };
-            assert!(table.hot.last().is_none_or(|last| last.position < position), "the log is read in order");
-            assert!(position > table.committed, "what Delta holds is not appended again");
+        for (key, batch) in added {
+            let Some(table) = tables.by_key.get_mut(&key) else { unreachable!("a table is added before rows") };
+            assert!(table.hot.last().is_none_or(|last| last.position < batch.position), "the log is read in order");
+            assert!(batch.position > table.committed, "what Delta holds is not appended again");
             table.hot_since.get_or_insert_with(Instant::now);
-            table.hot_rows += rows.num_rows();
-            table.hot_bytes += bytes;
-            table.hot.push(HotBatch { position, rows, bytes });
+            table.hot_rows += batch.rows.num_rows();
+            table.hot_bytes += batch.bytes;
+            table.newest_us = table.newest_us.max(batch.times.newest_us);
+            table.hot.push(batch);
         }
+        tables.position = tables.position.max(read);
     }
 
     /// The oldest hot rows, about `bytes_max` of them; None when nothing is hot.
     pub fn flushable(&self, key: &TableKey, bytes_max: usize) -> Option<Flushable> {
         let tables = self.tables.lock();
-        let hot = &tables.get(key)?.hot;
+        let hot = &tables.by_key.get(key)?.hot;
         let mut bytes = 0;
         let mut taken = hot.iter().take_while(|batch| {
             let fits = bytes == 0 || bytes + batch.bytes <= bytes_max;
@@ -115,13 +142,13 @@ impl HotTables {
     /// Whether rows up to a position of the log are still hot.
     pub fn is_hot(&self, key: &TableKey, up_to: Position) -> bool {
         let tables = self.tables.lock();
-        tables.get(key).and_then(|table| table.hot.first()).is_some_and(|first| first.position <= up_to)
+        tables.by_key.get(key).and_then(|table| table.hot.first()).is_some_and(|first| first.position <= up_to)
     }
 
     /// Hands over: the rows up to `up_to` are in this Delta version, and from now on they are read there.
     pub fn swap(&self, key: &TableKey, cold: ColdTable, up_to: Position) {
         let mut tables = self.tables.lock();
-        let Some(table) = tables.get_mut(key) else { unreachable!("a table that was flushed is known") };
+        let Some(table) = tables.by_key.get_mut(key) else { unreachable!("a table that was flushed is known") };
         table.hot.retain(|batch| batch.position > up_to);
         table.hot_rows = table.hot.iter().map(|batch| batch.rows.num_rows()).sum();
         table.hot_bytes = table.hot.iter().map(|batch| batch.bytes).sum();
@@ -133,50 +160,69 @@ impl HotTables {
     /// All tables of a tenant at this moment.
     pub fn pin(&self, tenant: &str) -> Snapshot {
         let tables = self.tables.lock();
-        let of_tenant = tables.iter().filter(|(key, _)| &*key.tenant == tenant);
+        let of_tenant = tables.by_key.iter().filter(|(key, _)| &*key.tenant == tenant);
         let pinned = of_tenant.map(|(key, table)| TableSnapshot {
             table: key.table,
             hot: table.hot.iter().map(|batch| batch.rows.clone()).collect(),
             cold: Arc::clone(&table.cold),
         });
-        Snapshot { tables: pinned.collect() }
+        Snapshot { tables: pinned.collect(), position: tables.position }
     }
 
     /// Up to where the log is in Delta, when it has been read up to `readable`: a table with nothing hot holds no log.
     pub fn committed(&self, readable: Position) -> Position {
         let tables = self.tables.lock();
-        let waiting = tables.values().filter(|table| !table.hot.is_empty()).map(|table| table.committed);
+        let waiting = tables.by_key.values().filter(|table| !table.hot.is_empty()).map(|table| table.committed);
         waiting.min().unwrap_or(readable).min(readable)
     }
 
     /// The table that keeps most of the log from being let go.
     pub fn furthest_behind(&self) -> Option<TableKey> {
         let tables = self.tables.lock();
-        let waiting = tables.iter().filter(|(_, table)| !table.hot.is_empty());
+        let waiting = tables.by_key.iter().filter(|(_, table)| !table.hot.is_empty());
         waiting.min_by_key(|(_, table)| table.committed).map(|(key, _)| key.clone())
+    }
+
+    /// The table with most hot rows, when they take at least `bytes_min`.
+    pub fn largest(&self, bytes_min: usize) -> Option<TableKey> {
+        let tables = self.tables.lock();
+        let (key, table) = tables.by_key.iter().max_by_key(|(_, table)| table.hot_bytes)?;
+        (table.hot_bytes >= bytes_min).then(|| key.clone())
     }
 
     pub fn fills(&self) -> Vec<Fill> {
         let tables = self.tables.lock();
-        let fills = tables.iter().map(|(key, table)| Fill {
+        let fills = tables.by_key.iter().map(|(key, table)| Fill {
             key: key.clone(),
             hot_rows: table.hot_rows,
             hot_bytes: table.hot_bytes,
             hot_since: table.hot_since,
             cold: Arc::clone(&table.cold),
+            oldest_hot_received_us: table.hot.iter().filter_map(|batch| batch.times.oldest_received_us).min(),
+            newest_us: table.newest_us,
         });
         fills.collect()
     }
 
     pub fn hot_bytes(&self) -> usize {
-        self.tables.lock().values().map(|table| table.hot_bytes).sum()
+        self.tables.lock().by_key.values().map(|table| table.hot_bytes).sum()
     }
 
     pub fn tenants(&self) -> usize {
         let tables = self.tables.lock();
-        let mut tenants: Vec<&str> = tables.keys().map(|key| &*key.tenant).collect();
+        let mut tenants: Vec<&str> = tables.by_key.keys().map(|key| &*key.tenant).collect();
         tenants.dedup();
         tenants.len()
+    }
+}
+
+impl HotBatch {
+    fn new(rows: RecordBatch, position: Position) -> Self {
+        let times = |name| rows.column_by_name(name).and_then(|column| column.as_primitive_opt());
+        let newest_us = times(TIMESTAMP).and_then(max::<TimestampMicrosecondType>);
+        let oldest_received_us = times(RECEIVED_AT).and_then(min::<TimestampMicrosecondType>);
+        let bytes = rows.get_array_memory_size();
+        Self { position, rows, bytes, times: Times { oldest_received_us, newest_us } }
     }
 }
 

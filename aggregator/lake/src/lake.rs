@@ -2,6 +2,7 @@
 
 use std::path::Path as FilePath;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -51,6 +52,8 @@ pub(crate) struct Shared {
     pub tables: HotTables,
     /// Up to where the log has been read into the tables.
     pub readable: watch::Sender<Position>,
+    /// Bytes read of the log's segment that is being read.
+    pub read_offset: AtomicU64,
     pub requests: mpsc::Sender<FlushRequest>,
     pub counters: Mutex<Counters>,
     pub closing: CancellationToken,
@@ -94,7 +97,7 @@ impl Lake {
         let mut logs = std::collections::BTreeMap::new();
         for key in existing_tables(&options.root)? {
             let folder = table_folder(&options.root, &key);
-            let log = runtime.block_on(DeltaLog::open_or_make(&folder, key.table, wal.log_id()))?;
+            let log = runtime.block_on(DeltaLog::open_or_make(&options.files, &folder, key.table, wal.log_id()))?;
             let position = runtime.block_on(log.position())?;
             tables.add(key.clone(), log.cold()?, position);
             logs.insert(key, log);
@@ -108,6 +111,7 @@ impl Lake {
             wal,
             tables,
             readable: watch::Sender::new(Position(0)),
+            read_offset: AtomicU64::new(0),
             requests,
             counters: Mutex::default(),
             closing: CancellationToken::new(),
@@ -159,6 +163,15 @@ impl LakePort for Lake {
         answer.await.map_err(|_| closed())?.map_err(FlushError)
     }
 
+    fn unread_bytes(&self) -> u64 {
+        let readable = *self.shared.readable.borrow();
+        if readable >= self.shared.wal.durable() {
+            return 0;
+        }
+        let read = self.shared.read_offset.load(Ordering::Relaxed);
+        self.shared.wal.bytes_after(readable).saturating_sub(read)
+    }
+
     fn status(&self) -> LakeStatus {
         let readable = *self.shared.readable.borrow();
         let tables: Vec<TableStatus> = self
@@ -174,6 +187,8 @@ impl LakePort for Lake {
                 cold_bytes: fill.cold.bytes(),
                 files: fill.cold.files.len() as u64,
                 delta_version: fill.cold.version,
+                oldest_hot_received_us: fill.oldest_hot_received_us,
+                newest_us: fill.newest_us,
             })
             .collect();
         let counters = self.shared.counters.lock();
@@ -224,5 +239,7 @@ fn folders(folder: &FilePath) -> Result<Vec<String>, OpenError> {
     Ok(names)
 }
 
+#[cfg(test)]
+mod faults;
 #[cfg(test)]
 mod tests;

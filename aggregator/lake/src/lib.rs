@@ -19,6 +19,7 @@ mod lake;
 mod options;
 mod snapshot;
 mod store;
+mod torn;
 mod visits;
 
 pub use delta::DeltaError;

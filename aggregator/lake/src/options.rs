@@ -1,7 +1,12 @@
 //! What the lake may be told, each with its reason.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+
+use ridealong_model::budget::Budget;
+
+use crate::store::{Files, RealFiles};
 
 #[derive(Clone, Debug)]
 pub struct LakeOptions {
@@ -16,8 +21,12 @@ pub struct LakeOptions {
     pub flush_age: Duration,
     /// Hot rows of all tables: past it the log is read no further until a flush has succeeded.
     pub hot_bytes_max: usize,
+    /// Memory of the whole program: hot rows are counted there, and flushed early when it runs short.
+    pub budget: Arc<Budget>,
     /// Tenants with tables.
     pub tenants_max: usize,
+    /// By which the tables' files are changed; tests bring their own.
+    pub(crate) files: Arc<dyn Files>,
 }
 
 impl LakeOptions {
@@ -28,7 +37,9 @@ impl LakeOptions {
             flush_bytes: 128 << 20,
             flush_age: Duration::from_secs(300),
             hot_bytes_max: 1 << 30,
+            budget: Budget::new(u64::MAX),
             tenants_max: 200,
+            files: Arc::new(RealFiles),
         }
     }
 }

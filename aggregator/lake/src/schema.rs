@@ -13,6 +13,8 @@ use ridealong_engine::datafusion::arrow::datatypes::{DataType, Field, Schema, Sc
 pub const DATE: &str = "date";
 /// The column that every table is partitioned and sorted by.
 pub const TIMESTAMP: &str = "timestamp";
+/// When the aggregator took the row.
+pub const RECEIVED_AT: &str = "received_at";
 
 /// The columns of the data files: all but the partition column.
 pub fn file_schema(table: Table) -> SchemaRef {

@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use ridealong_common::table::Table;
 use ridealong_engine::datafusion::arrow::array::RecordBatch;
+use ridealong_wal::Position;
 
 /// The tables of one tenant at one moment. Immutable; cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     pub tables: Vec<TableSnapshot>,
+    /// Every stored row of the log up to here is in it, and none after.
+    pub position: Position,
 }
 
 impl Snapshot {
@@ -32,6 +35,12 @@ pub struct ColdTable {
     pub version: Option<i64>,
     /// The newest first.
     pub files: Vec<ColdFile>,
+}
+
+impl TableSnapshot {
+    pub fn rows_hot(&self) -> u64 {
+        self.hot.iter().map(|batch| batch.num_rows() as u64).sum()
+    }
 }
 
 impl ColdTable {

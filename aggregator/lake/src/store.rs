@@ -5,13 +5,17 @@
 //! neither a crash nor a power cut shows a torn file or loses a published one. Reading, listing and deleting are left to
 //! the local file system as it is.
 
+mod files;
+#[cfg(test)]
+pub(crate) mod forgetful;
+
 use std::fmt;
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::ops::Range;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -23,24 +27,27 @@ use ridealong_engine::deltalake::logstore::object_store::{
     PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
 };
 
-/// Distinguishes unfinished files of one process. The `#` keeps them out of the local file system's listings.
+pub(crate) use files::{Files, RealFiles};
+
+/// Distinguishes unfinished files of one process.
 static UNFINISHED: AtomicU64 = AtomicU64::new(0);
 
 #[derive(Debug)]
 pub(crate) struct DurableStore {
     local: Arc<LocalFileSystem>,
+    files: Arc<dyn Files>,
 }
 
 impl DurableStore {
     /// Rooted at `/`.
-    pub fn new() -> Self {
-        Self { local: Arc::new(LocalFileSystem::new()) }
+    pub fn new(files: Arc<dyn Files>) -> Self {
+        Self { local: Arc::new(LocalFileSystem::new()), files }
     }
 
     async fn publish(&self, location: &Path, payload: PutPayload, mode: Publish) -> Result<PutResult> {
         let path = self.local.path_to_filesystem(location)?;
-        let location = location.to_string();
-        let written = tokio::task::spawn_blocking(move || publish(&path, &payload, mode)).await;
+        let (location, files) = (location.to_string(), Arc::clone(&self.files));
+        let written = tokio::task::spawn_blocking(move || publish(&*files, &path, &payload, mode)).await;
         match written.map_err(|error| Error::JoinError { source: error })? {
             Ok(()) => Ok(PutResult { e_tag: None, version: None }),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -57,49 +64,41 @@ enum Publish {
     Replace,
 }
 
-fn publish(path: &FilePath, payload: &PutPayload, mode: Publish) -> io::Result<()> {
+fn publish(files: &dyn Files, path: &FilePath, payload: &PutPayload, mode: Publish) -> io::Result<()> {
     let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
-    make_folder(folder)?;
+    make_folder(files, folder)?;
     let unfinished = unfinished_name(path);
-    let written = write_synced(&unfinished, payload).and_then(|()| match mode {
-        Publish::New => fs::hard_link(&unfinished, path),
-        Publish::Replace => fs::rename(&unfinished, path),
+    let written = files.write_synced(&unfinished, payload).and_then(|()| match mode {
+        Publish::New => files.link(&unfinished, path),
+        Publish::Replace => files.rename(&unfinished, path),
     });
     if mode == Publish::New || written.is_err() {
         // After a link the second name goes; after a failure so does whatever was written. A leftover is harmless.
-        let _ = fs::remove_file(&unfinished);
+        let _ = files.remove(&unfinished);
     }
     written?;
-    sync_folder(folder)
+    files.sync_folder(folder)
 }
 
-fn unfinished_name(path: &FilePath) -> PathBuf {
+/// `#` and nothing but digits after it keep a file out of the local file system's listings: one that a crash left behind
+/// must not be taken for the commit that it was to become. The time tells it from one of an earlier process.
+pub(crate) fn unfinished_name(path: &FilePath) -> PathBuf {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+    let number = UNFINISHED.fetch_add(1, Ordering::Relaxed);
     let mut name = path.as_os_str().to_owned();
-    name.push(format!("#{}-{}", std::process::id(), UNFINISHED.fetch_add(1, Ordering::Relaxed)));
+    name.push(format!("#{since_1970}{:010}{number:010}", std::process::id()));
     PathBuf::from(name)
 }
 
-fn write_synced(path: &FilePath, payload: &PutPayload) -> io::Result<()> {
-    let mut file = File::options().write(true).create_new(true).open(path)?;
-    payload.iter().try_for_each(|part| file.write_all(part))?;
-    file.sync_all()
-}
-
 /// Makes a folder and those above it, each made durable in its own parent.
-pub(crate) fn make_folder(folder: &FilePath) -> io::Result<()> {
+pub(crate) fn make_folder(files: &dyn Files, folder: &FilePath) -> io::Result<()> {
     if folder.is_dir() {
         return Ok(());
     }
     let parent = folder.parent().ok_or(io::ErrorKind::InvalidInput)?;
-    make_folder(parent)?;
-    match fs::create_dir(folder) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        _ => sync_folder(parent),
-    }
-}
-
-fn sync_folder(folder: &FilePath) -> io::Result<()> {
-    File::open(folder)?.sync_all()
+    make_folder(files, parent)?;
+    files.make_folder(folder)?;
+    files.sync_folder(parent)
 }
 
 impl fmt::Display for DurableStore {
@@ -125,7 +124,7 @@ impl ObjectStore for DurableStore {
     }
 
     async fn put_multipart_opts(&self, location: &Path, _: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
-        let store = Self { local: Arc::clone(&self.local) };
+        let store = Self { local: Arc::clone(&self.local), files: Arc::clone(&self.files) };
         Ok(Box::new(Upload { store, location: location.clone(), parts: Vec::new() }))
     }
 

@@ -10,6 +10,9 @@ pub trait Lake: Send + Sync {
     /// Returns when everything acknowledged before the call lies in Delta tables.
     async fn flush(&self) -> Result<(), FlushError>;
 
+    /// Roughly how much of the log is acknowledged and not yet readable. Cheap.
+    fn unread_bytes(&self) -> u64;
+
     fn status(&self) -> LakeStatus;
 }
 
@@ -47,4 +50,10 @@ pub struct TableStatus {
     pub cold_bytes: u64,
     pub files: u64,
     pub delta_version: Option<i64>,
+    /// When the oldest of the hot rows was received.
+    #[serde(skip)]
+    pub oldest_hot_received_us: Option<i64>,
+    /// The newest `timestamp` that a query can see.
+    #[serde(skip)]
+    pub newest_us: Option<i64>,
 }

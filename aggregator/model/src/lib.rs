@@ -1,10 +1,12 @@
 //! The words that the parts of the aggregator share. No engine, no HTTP, no disk.
 //!
 //! [`tenant`] says whose data it is; [`budget`] what memory may be taken; [`query`] and [`lake`] are the two ports through
-//! which the API reaches what only the engine packages know; [`segment`] is how rules about users reach them.
+//! which the API reaches what only the engine packages know; [`ledger`] is the one through which SQL reaches the books;
+//! [`segment`] is how rules about users reach them.
 
 pub mod budget;
 pub mod lake;
+pub mod ledger;
 pub mod query;
 pub mod segment;
 pub mod tenant;

@@ -8,7 +8,7 @@ use thiserror::Error;
 use crate::tenant::TenantId;
 
 /// One condition. It is planned for each query that asks for segments.
-pub const CONDITION_BYTES_MAX: usize = 2 << 10;
+pub const CONDITION_BYTES_MAX: usize = 4 << 10;
 /// Rules of one tenant.
 pub const SEGMENTS_MAX: usize = 100;
 

@@ -10,11 +10,13 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use parking_lot::Mutex;
 use ridealong_engine::datafusion::arrow::array::RecordBatch;
+use ridealong_engine::datafusion::catalog::MemorySchemaProvider;
 use ridealong_engine::datafusion::common::{DataFusionError, ParamValues, ScalarValue};
-use ridealong_engine::datafusion::execution::memory_pool::FairSpillPool;
 use ridealong_engine::datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use ridealong_engine::datafusion::physical_plan::{displayable, execute_stream};
 use ridealong_lake::{Lake, Snapshot};
+use ridealong_model::budget::{Account, Budget};
+use ridealong_model::ledger::{LedgerSource, NoLedger};
 use ridealong_model::query::{Param, QueryAnswer, QueryEngine, QueryError, QueryRequest};
 use ridealong_model::segment::{ConditionFault, NoSegments, SegmentCheck, SegmentRules};
 use ridealong_model::tenant::TenantId;
@@ -23,8 +25,10 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
+use crate::budget_pool::BudgetPool;
 use crate::segments::{Segments, Warnings};
-use crate::{answer, guard, segments, session};
+use crate::system::Sources;
+use crate::{answer, guard, segments, session, system};
 
 /// Rows acknowledged before a query are readable within this, or it is answered 503.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -38,6 +42,8 @@ pub struct EngineOptions {
     pub threads: usize,
     /// Memory that all queries share; sorts and groupings past it spill to disk.
     pub memory_bytes: usize,
+    /// Memory of the whole program, of which queries take a part.
+    pub budget: Arc<Budget>,
     /// Queries at once; more wait for a moment and are then refused.
     pub queries_max: usize,
 }
@@ -52,6 +58,7 @@ pub enum StartError {
 
 pub struct Engine {
     lake: Lake,
+    system: Arc<Sources>,
     options: EngineOptions,
     environment: Arc<RuntimeEnv>,
     runtime: Mutex<Option<Runtime>>,
@@ -69,12 +76,21 @@ impl Engine {
             .thread_stack_size(STACK_BYTES)
             .enable_all()
             .build()?;
-        let pool = Arc::new(FairSpillPool::new(options.memory_bytes));
+        let pool = Arc::new(BudgetPool::new(options.memory_bytes, Arc::clone(&options.budget)));
         let environment = RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc()?;
         let slots = Arc::new(Semaphore::new(options.queries_max));
         let handle = runtime.handle().clone();
         let (rules, warnings) = (Arc::new(NoSegments), Arc::default());
-        Ok(Self { lake, options, environment, runtime: Mutex::new(Some(runtime)), handle, slots, rules, warnings })
+        let system = Arc::new(Sources { ledger: Arc::new(NoLedger) });
+        let runtime = Mutex::new(Some(runtime));
+        Ok(Self { lake, options, environment, runtime, handle, slots, rules, warnings, system })
+    }
+
+    /// With the books for `system.ledger`.
+    #[must_use]
+    pub fn with_ledger(mut self, ledger: Arc<dyn LedgerSource>) -> Self {
+        self.system = Arc::new(Sources { ledger });
+        self
     }
 
     /// With rules for the column `segment` of `users`.
@@ -82,6 +98,10 @@ impl Engine {
     pub fn with_segments(mut self, rules: Arc<dyn SegmentRules>) -> Self {
         self.rules = rules;
         self
+    }
+
+    fn segments(&self, tenant: TenantId) -> Segments {
+        Segments { rules: Arc::clone(&self.rules), tenant, warnings: Arc::clone(&self.warnings) }
     }
 
     /// Abandons what runs. May be called from a runtime's thread.
@@ -97,13 +117,19 @@ impl QueryEngine for Engine {
     async fn query(&self, tenant: &TenantId, request: QueryRequest) -> Result<QueryAnswer, QueryError> {
         let started = Instant::now();
         let timeout = request.timeout;
+        if !self.options.budget.has_room(Account::Queries, 0) {
+            self.options.budget.count_refusal();
+            return Err(QueryError::Busy);
+        }
         let slot = tokio::time::timeout(timeout.min(PATIENCE), Arc::clone(&self.slots).acquire_owned()).await;
         let Ok(Ok(slot)) = slot else { return Err(QueryError::Busy) };
         let snapshot = self.lake.pin(tenant.as_str(), PATIENCE).await.ok_or(QueryError::Behind)?;
         let run = Run {
             request,
-            snapshot,
-            segments: Segments { rules: self.rules.segments(tenant), warnings: Arc::clone(&self.warnings) },
+            system: Arc::clone(&self.system),
+            tenant: tenant.clone(),
+            snapshot: Arc::new(snapshot),
+            segments: self.segments(tenant.clone()),
             environment: Arc::clone(&self.environment),
             threads: self.options.threads,
             started,
@@ -124,11 +150,12 @@ impl QueryEngine for Engine {
 impl SegmentCheck for Engine {
     async fn check(&self, condition: &str) -> Result<(), ConditionFault> {
         let (condition, environment) = (condition.to_owned(), Arc::clone(&self.environment));
-        let segments = Segments { rules: Arc::from([]), warnings: Arc::clone(&self.warnings) };
+        let segments = self.segments(TenantId::default_tenant());
         // On a thread for queries: planning recurses through the condition.
         let task = self.handle.spawn(async move {
             let unready = |error: DataFusionError| ConditionFault::Unreadable(error.strip_backtrace());
-            let context = session::session(&Snapshot::default(), &segments, environment, 1).map_err(unready)?;
+            let none = Arc::new(MemorySchemaProvider::new());
+            let context = session::session(&Snapshot::default(), &segments, none, environment, 1).map_err(unready)?;
             segments::check(&condition, &context.state())
         });
         task.await.unwrap_or_else(|error| Err(ConditionFault::Unreadable(format!("its task ended early: {error}"))))
@@ -147,7 +174,9 @@ impl<T> Drop for AbortOnDrop<T> {
 /// One query on its way.
 struct Run {
     request: QueryRequest,
-    snapshot: Snapshot,
+    system: Arc<Sources>,
+    tenant: TenantId,
+    snapshot: Arc<Snapshot>,
     segments: Segments,
     environment: Arc<RuntimeEnv>,
     threads: usize,
@@ -157,7 +186,8 @@ struct Run {
 impl Run {
     async fn run(self) -> Result<QueryAnswer, QueryError> {
         let statement = guard::reading(&self.request.sql)?;
-        let context = session::session(&self.snapshot, &self.segments, self.environment, self.threads);
+        let system = system::schema(&self.system, &self.tenant, &self.snapshot).map_err(fault)?;
+        let context = session::session(&self.snapshot, &self.segments, system, self.environment, self.threads);
         let context = context.map_err(fault)?;
         let state = context.state();
         let plan = state.statement_to_plan(statement).await.map_err(fault)?;
@@ -224,6 +254,9 @@ fn fault(error: DataFusionError) -> QueryError {
         | DataFusionError::NotImplemented(_)
         | DataFusionError::ArrowError(..)
         | DataFusionError::Execution(_) => QueryError::Invalid(error.strip_backtrace()),
+        DataFusionError::External(source) if matches!(source.downcast_ref(), Some(QueryError::Behind)) => {
+            QueryError::Behind
+        }
         _ => QueryError::Failed(error.strip_backtrace()),
     }
 }

@@ -1,13 +1,15 @@
 //! SQL over one pinned snapshot.
 //!
 //! In reading order: [`Engine`] takes a statement, pins a snapshot of the lake and runs it on threads of its own; a
-//! [`session`] holds the caller's tables and nothing else; [`provider`] scans one table of the snapshot, hot and cold, with [`stored_filter`]s;
+//! [`session`] holds the caller's tables and nothing else; [`system`] has those about the system itself;
+//! [`provider`] scans one table of the snapshot, hot and cold, with [`stored_filter`]s;
 //! [`derived`] makes `sessions` and `users` of visits, with [`segments`] by rule;
 //! [`answer`] turns the result into JSON; [`percentile`] and [`uuid_text`] are the functions we add.
 //!
 //! Reads only: [`guard`] refuses whatever is not a query.
 
 mod answer;
+mod budget_pool;
 mod derived;
 mod engine;
 mod guard;
@@ -16,6 +18,7 @@ mod provider;
 mod segments;
 mod session;
 mod stored_filter;
+mod system;
 mod uuid_text;
 
 pub use engine::{Engine, EngineOptions, StartError};

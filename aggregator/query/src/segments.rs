@@ -21,7 +21,8 @@ use ridealong_engine::datafusion::logical_expr::{
 use ridealong_engine::datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use ridealong_engine::datafusion::physical_plan::PhysicalExpr;
 use ridealong_engine::datafusion::prelude::ident;
-use ridealong_model::segment::{CONDITION_BYTES_MAX, ConditionFault, SEGMENTS_MAX, Segment};
+use ridealong_model::segment::{CONDITION_BYTES_MAX, ConditionFault, SEGMENTS_MAX, Segment, SegmentRules};
+use ridealong_model::tenant::TenantId;
 
 use crate::derived::ruled_schema;
 
@@ -30,16 +31,17 @@ const ALWAYS: &str = "event_count";
 /// Between two warnings about rules.
 const WARNING_PAUSE: Duration = Duration::from_secs(60);
 
-/// The rules of one tenant, as they were when a query began.
+/// The rules of one tenant. They are asked for when a query wants segments.
 #[derive(Clone)]
 pub(crate) struct Segments {
-    pub rules: Arc<[Segment]>,
+    pub rules: Arc<dyn SegmentRules>,
+    pub tenant: TenantId,
     pub warnings: Arc<Warnings>,
 }
 
 impl fmt::Debug for Segments {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.rules.fmt(out)
+        write!(out, "segments of {}", self.tenant)
     }
 }
 
@@ -60,7 +62,8 @@ impl Segments {
     /// A user's segment; None when there are no rules.
     pub fn expression(&self, state: &SessionState) -> Result<Option<Expr>> {
         let mut conditions = Vec::new();
-        for segment in self.rules.iter().take(SEGMENTS_MAX) {
+        let segments = self.rules.segments(&self.tenant);
+        for segment in segments.iter().take(SEGMENTS_MAX) {
             match condition(&segment.condition, state) {
                 Ok(condition) => conditions.push((segment, condition)),
                 Err(fault) => self.warnings.warn(&segment.name, &fault),

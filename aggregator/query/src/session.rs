@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use ridealong_common::table::Table;
+use ridealong_engine::datafusion::catalog::SchemaProvider;
 use ridealong_engine::datafusion::common::Result;
 use ridealong_engine::datafusion::execution::SessionStateBuilder;
 use ridealong_engine::datafusion::execution::context::SessionContext;
@@ -18,6 +19,7 @@ use crate::derived::{Derived, Kind};
 use crate::percentile::percentile;
 use crate::provider::SnapshotTable;
 use crate::segments::Segments;
+use crate::system::SCHEMA;
 
 /// What makes much out of little in one step that no timeout can interrupt.
 const GENERATORS: [&str; 9] = [
@@ -32,9 +34,11 @@ const GENERATORS: [&str; 9] = [
     "list_resize",
 ];
 
+/// `system`: the schema of that name.
 pub(crate) fn session(
     snapshot: &Snapshot,
     segments: &Segments,
+    system: Arc<dyn SchemaProvider>,
     runtime: Arc<RuntimeEnv>,
     threads: usize,
 ) -> Result<SessionContext> {
@@ -57,6 +61,9 @@ pub(crate) fn session(
     }
     for (name, kind) in [("sessions", Kind::Sessions), ("users", Kind::Users)] {
         context.register_table(name, Arc::new(Derived::new(kind, snapshot, segments.clone())))?;
+    }
+    for catalog in context.catalog_names().iter().filter_map(|name| context.catalog(name)) {
+        catalog.register_schema(SCHEMA, Arc::clone(&system))?;
     }
     Ok(context)
 }

@@ -5,7 +5,7 @@
 //! | bytes | what |
 //! |---|---|
 //! | 0..8 | `RLWALCKP` |
-//! | 8..12 | version, 3; 1 and 2 are read too |
+//! | 8..12 | version, 4; 1 to 3 are read too |
 //! | 12..16 | CRC32C of bytes 16.. |
 //! | 16..32 | UUID of the log |
 //! | 32..40 | position: everything up to it is accounted for |
@@ -30,7 +30,7 @@ use runs::Run;
 
 const FILE_NAME: &str = "checkpoint";
 const MAGIC: [u8; 8] = *b"RLWALCKP";
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 const HEADER_BYTES: usize = 44;
 
 /// What is on disk.
@@ -147,7 +147,7 @@ fn decode(bytes: &[u8]) -> Result<Header, OpenError> {
 }
 
 /// A whole small file; None when there is none.
-fn read_whole(disk: &dyn Disk, name: &str) -> Result<Option<Vec<u8>>, OpenError> {
+pub(crate) fn read_whole(disk: &dyn Disk, name: &str) -> Result<Option<Vec<u8>>, OpenError> {
     let failed = |source| OpenError::io("read", name, source);
     let file = match disk.open(name) {
         Ok(file) => file,

@@ -55,6 +55,11 @@ impl Follower {
         self.position
     }
 
+    /// Bytes read of the segment that is being read.
+    pub fn offset(&self) -> u64 {
+        self.reading.as_ref().map_or(0, |reading| reading.scanner.offset())
+    }
+
     /// The next entries, in order, until their payloads reach `bytes_max`; at least one if there is any. Empty when
     /// everything durable was read. Entries read before an error are returned first, the error by the next call.
     pub fn next_batch(&mut self, bytes_max: usize) -> Result<Vec<Entry>, ReadError> {

@@ -1,4 +1,4 @@
-//! The formats as they were written once, for ever: version 1 of a segment and a run of ids, versions 1 and 2 of a
+//! The formats as they were written once, for ever: version 1 of a segment and a run of ids, versions 1 to 4 of a
 //! checkpoint.
 //!
 //! A new version gets new files beside these; `rewrite` is for the day on which it is made.
@@ -13,13 +13,15 @@ use crate::disk::memory::MemoryDisk;
 use crate::entry::LogId;
 use crate::record::{Kind, Record, Seed};
 use crate::testing::{append, duplicate, entries, identified, numbered, open, open_with, options, producer};
+use crate::wal::model::assert_balanced;
 use crate::{Numbers, Position, WalOptions, segment};
 
 const SEGMENT: &[u8] = include_bytes!("golden/segment-1.log");
 const QUARANTINED: &[u8] = include_bytes!("golden/segment-1-quarantined.log");
 const CHECKPOINT_1: &[u8] = include_bytes!("golden/checkpoint-1");
 const CHECKPOINT_2: &[u8] = include_bytes!("golden/checkpoint-2");
-const CHECKPOINT: &[u8] = include_bytes!("golden/checkpoint-3");
+const CHECKPOINT_3: &[u8] = include_bytes!("golden/checkpoint-3");
+const CHECKPOINT: &[u8] = include_bytes!("golden/checkpoint-4");
 const RUN: &[u8] = include_bytes!("golden/ids-1.run");
 
 const SEGMENT_NAME: &str = "00000000000000000001.log";
@@ -116,8 +118,8 @@ fn today_writes_what_was_written_then() {
 
 #[test]
 fn today_reads_what_was_written_then() {
-    for checkpoint in [CHECKPOINT_1, CHECKPOINT_2, CHECKPOINT] {
-        reads(checkpoint);
+    for (checkpoint, unsplit) in [(CHECKPOINT_1, 2), (CHECKPOINT_2, 2), (CHECKPOINT_3, 2), (CHECKPOINT, 0)] {
+        reads(checkpoint, unsplit);
     }
 }
 
@@ -131,7 +133,8 @@ fn today_reads_which_rows_were_set_aside() {
     assert_eq!(entries(&wal)[0].skipped_rows, [0, 2, 3]);
 }
 
-fn reads(checkpoint: &[u8]) {
+/// `unsplit`: the numbers whose rows an old checkpoint does not tell apart.
+fn reads(checkpoint: &[u8], unsplit: u64) {
     let disk = MemoryDisk::default();
     for (name, bytes) in [(SEGMENT_NAME, SEGMENT), ("checkpoint", checkpoint), (RUN_NAME, RUN)] {
         disk.put(name, bytes.to_vec());
@@ -143,7 +146,9 @@ fn reads(checkpoint: &[u8]) {
     assert_eq!(entries.iter().map(|entry| entry.position.0).collect::<Vec<_>>(), [1, 2]);
     assert_eq!(entries[1].skipped_rows, [1]);
     assert_eq!(entries[1].payload, identified(&[1, 7, 2]).payload);
-    assert_eq!(wal.books().conflicts, 1);
+    let books = wal.books();
+    assert_eq!((books.conflicts, books.producers[0].received, books.producers[0].unsplit), (1, 2, unsplit));
+    assert_balanced(&books);
     assert_eq!(append(&wal, numbered(3, 2)), Ok(duplicate(2)));
     assert_eq!(append(&wal, identified(&[2, 1])), Ok(duplicate(2)));
 }
@@ -153,7 +158,7 @@ fn reads(checkpoint: &[u8]) {
 fn rewrite() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/golden");
     let files = files_now();
-    for (name, golden) in [(SEGMENT_NAME, "segment-1.log"), ("checkpoint", "checkpoint-3"), (RUN_NAME, "ids-1.run")] {
+    for (name, golden) in [(SEGMENT_NAME, "segment-1.log"), ("checkpoint", "checkpoint-4"), (RUN_NAME, "ids-1.run")] {
         std::fs::write(folder.join(golden), files.get(name).unwrap()).unwrap();
     }
     std::fs::write(folder.join("segment-1-quarantined.log"), quarantined_now()).unwrap();

@@ -11,6 +11,7 @@ mod decide;
 mod ids;
 mod intervals;
 mod producers;
+mod recent;
 mod snapshot;
 mod tenants;
 
@@ -22,10 +23,12 @@ use crate::entry::{LogId, Position};
 use crate::record::Record;
 
 pub(crate) use decide::{Decision, Provisional};
+pub(crate) use recent::TenantMoment;
 pub(crate) use snapshot::Restoring;
 
 use ids::Ids;
-use producers::{Held, Producer, ProducerKey, Producers};
+use producers::{Producer, ProducerKey, Producers};
+use recent::{Change, Recent};
 use tenants::Tenants;
 
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +47,7 @@ pub(crate) struct Ledger {
     tenants: Tenants,
     producers: Producers,
     ids: Ids,
+    recent: Recent,
 }
 
 impl Ledger {
@@ -55,6 +59,7 @@ impl Ledger {
             tenants: Tenants::new(log),
             producers: Producers::new(limits.producers_max, limits.intervals_max),
             ids: Ids::new(limits.ids_max, limits.ids_window),
+            recent: Recent::default(),
         }
     }
 
@@ -85,16 +90,24 @@ impl Ledger {
         self.position = record.position;
         self.conflicts += u64::from(record.conflict);
         let tenant = self.tenants.intern(record.tenant);
-        self.tenants.count(tenant, record);
-        if let Some(numbers) = &record.numbers {
-            let held = Held::new(numbers, record.rows);
-            self.producers.apply(
-                (tenant, numbers.producer),
-                held,
-                record.announced,
-                record.received_at_us,
-                record.position,
-            );
+        let producer = record
+            .numbers
+            .as_ref()
+            .map(|numbers| (numbers.producer, self.producers.apply((tenant, numbers.producer), numbers, record)));
+        let rows = producer.as_ref().map_or_else(|| record.row_counts(None), |(_, arrival)| arrival.rows);
+        self.tenants.count(tenant, record.table, rows, producer.is_some());
+        self.recent.push(Change {
+            position: record.position,
+            received_at_us: record.received_at_us,
+            tenant,
+            table: record.table,
+            rows,
+            producer,
+        });
+        for ((tenant, _), producer) in self.producers.forget_oldest() {
+            let tenant = self.tenants.get_mut(tenant);
+            tenant.forgotten.add(&producer);
+            producer.tables.iter().for_each(|(table, rows)| tenant.table_mut(*table).forgotten += *rows);
         }
         let salt = self.tenants.salt(tenant, record.table);
         for id in record.ids.as_deref().unwrap_or_default() {
@@ -114,7 +127,20 @@ impl Ledger {
             tenants: self.tenants.names(),
             producers: self.producers.shared(),
             producers_forgotten: self.producers.forgotten(),
+            forgotten: self.forgotten(),
         }
+    }
+
+    fn forgotten(&self) -> Vec<(Arc<str>, ProducersForgotten)> {
+        let some = self.tenants.list().iter().filter(|tenant| tenant.forgotten.producers > 0);
+        let mut forgotten: Vec<_> = some.map(|tenant| (tenant.name.clone(), tenant.forgotten)).collect();
+        forgotten.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        forgotten
+    }
+
+    /// When the oldest stored row after `position` was received; None when there is none.
+    pub fn oldest_stored_after(&self, position: Position) -> Option<i64> {
+        self.recent.oldest_stored_after(position)
     }
 }
 
@@ -128,6 +154,7 @@ pub(crate) struct Moment {
     tenants: Vec<Arc<str>>,
     producers: Vec<(ProducerKey, Arc<Producer>)>,
     producers_forgotten: ProducersForgotten,
+    forgotten: Vec<(Arc<str>, ProducersForgotten)>,
 }
 
 impl Moment {
@@ -139,6 +166,7 @@ impl Moment {
         books.tables = self.tables;
         books.ids = self.ids;
         books.producers_forgotten = self.producers_forgotten;
+        books.forgotten = self.forgotten;
         let tenants = self.tenants;
         let producers = self.producers.iter();
         books.producers =

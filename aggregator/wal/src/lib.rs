@@ -7,7 +7,7 @@
 //! `keeper` writes now and then, and the records after it. Everything touches storage through [`disk`] only, so that tests can take the power away.
 //!
 //! Files in the folder: `{first position, 20 digits}.log` (segments), `checkpoint` (the ledger up to a position),
-//! `ids-{first}-{count}.run` (the event ids that the checkpoint refers to), `*.new` (unfinished, deleted at start).
+//! `ids-{first}-{count}.run` (the event ids that the checkpoint refers to), `follower-{name}` (a follower's state), `*.new` (unfinished, deleted at start).
 //!
 //! Not here: what a payload means, who may write, and a lock on the folder; the caller holds that.
 
@@ -19,6 +19,7 @@ mod shared;
 mod wal;
 
 mod follower;
+mod registered;
 
 mod queue;
 mod writer;
@@ -40,12 +41,16 @@ mod golden;
 #[cfg(test)]
 mod testing;
 
-pub use books::{Books, IdsBooks, ProducerBooks, ProducersForgotten, TableBooks};
+pub use books::{
+    Books, Conflict, Conflicts, FollowerBooks, IdsBooks, ProducerBooks, ProducersForgotten, RowCounts, TableBooks,
+    TenantBooks,
+};
 pub use entry::{Appended, Entry, LogId, NewEntry, Numbers, Position};
 pub use follower::{Follower, ReadError, Wake};
 pub use options::{Clock, WalOptions};
 pub use queue::AppendError;
 pub use record::{PAYLOAD_BYTES_MAX, ROWS_MAX, TENANT_BYTES_MAX};
 pub use recovery::{OpenError, RecoveryReport, Salvaged, SalvagedPart};
+pub use registered::{FollowerBudget, RegisterError, Registered, STATE_BYTES_MAX, Saved};
 pub use release::ReleaseError;
 pub use wal::Wal;

@@ -29,6 +29,7 @@ use std::borrow::Cow;
 use ridealong_common::ids::{EventId, ProducerId};
 use ridealong_common::table::Table;
 
+use crate::books::RowCounts;
 use crate::entry::{LogId, Numbers, Position};
 use crate::fields::{Fields, PutFields};
 
@@ -161,6 +162,14 @@ impl<'a> Record<'a> {
     /// Rows of this record that were not stored again.
     pub fn duplicate_rows(&self) -> u32 {
         self.rows_not_stored() - self.quarantined
+    }
+
+    /// What became of the rows; `fresh` of their numbers, if they have any, had not come before.
+    pub fn row_counts(&self, fresh: Option<u64>) -> RowCounts {
+        let (duplicate, quarantined) = (u64::from(self.duplicate_rows()), u64::from(self.quarantined));
+        let stored = u64::from(self.rows) - duplicate - quarantined;
+        let duplicate_ids = fresh.map_or(duplicate, |fresh| fresh.saturating_sub(stored + quarantined).min(duplicate));
+        RowCounts { stored, duplicate_numbers: duplicate - duplicate_ids, duplicate_ids, quarantined }
     }
 
     /// What was given up, when the record says that.

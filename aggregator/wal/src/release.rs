@@ -23,6 +23,7 @@ pub enum ReleaseError {
 /// when a start would have much to replay.
 pub(crate) fn release(shared: &Shared, position: Position) -> Result<(), ReleaseError> {
     let mut checkpoint = shared.checkpoint.lock();
+    let position = shared.followers.lock().hold(position, shared);
     let since = shared.bytes_since_checkpoint.load(Ordering::Relaxed);
     let behind = shared.durable() > checkpoint.position();
     let much = since > shared.options.segment_bytes_max() / 4;
@@ -75,6 +76,8 @@ fn remove(shared: &Shared, position: Position) -> Result<usize, ReleaseError> {
         }
         shared.disk.sync_folder().map_err(|source| ReleaseError::Remove { file, source })?;
         removed += 1;
+        let oldest = shared.segments.read().first().map_or(position, |segment| segment.first);
+        shared.followers.lock().released(oldest);
     }
     Ok(removed)
 }

@@ -1,6 +1,6 @@
 //! What the handle, the writer's thread and the followers have in common.
 //!
-//! Locks are taken in this order and mostly alone: checkpoint, ledger, segments, progress, the keeper's.
+//! Locks are taken in this order and mostly alone: checkpoint, followers, ledger, segments, progress, the keeper's.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,6 +16,7 @@ use crate::keeper::Keeper;
 use crate::ledger::Ledger;
 use crate::options::WalOptions;
 use crate::queue::{AppendError, Queue};
+use crate::registered::Followers;
 use crate::segment::Segment;
 
 pub(crate) struct Shared {
@@ -37,6 +38,7 @@ pub(crate) struct Shared {
     /// Files of the checkpoint.
     pub checkpoint_bytes: AtomicU64,
     pub keeper: Keeper,
+    pub followers: Mutex<Followers>,
     progress: Mutex<Progress>,
     moved: Condvar,
     durable: watch::Sender<Position>,
@@ -74,6 +76,7 @@ impl Shared {
         Self {
             checkpoint_bytes: AtomicU64::new(parts.checkpoint.bytes()),
             keeper: Keeper::new(parts.options.checkpoint_bytes),
+            followers: Mutex::default(),
             queue: Queue::new(parts.options.queue_bytes_max),
             options: parts.options,
             disk: parts.disk,

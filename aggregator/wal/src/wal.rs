@@ -8,16 +8,17 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 
-use crate::books::Books;
+use crate::books::{Books, TenantBooks};
 use crate::disk::{Disk, RealDisk};
 use crate::entry::{Appended, LogId, NewEntry, Position};
 use crate::follower::Follower;
 use crate::keeper;
-use crate::ledger::Limits;
+use crate::ledger::{Limits, TenantMoment};
 use crate::options::{Clock, WalOptions};
 use crate::queue::{Answer, AppendError, Job};
 use crate::record::{PAYLOAD_BYTES_MAX, ROWS_MAX, TENANT_BYTES_MAX};
 use crate::recovery::{OpenError, RecoveryReport, Salvaged, recover, salvage};
+use crate::registered::{FollowerBudget, RegisterError, Registered, Saved};
 use crate::release::{ReleaseError, release};
 use crate::shared::{Parts, Shared};
 use crate::writer::Writer;
@@ -111,6 +112,12 @@ impl Wal {
         Follower::new(self.shared().clone(), after)
     }
 
+    /// A follower that goes on where it was when it last saved, and that may hold the log back within its budget; with
+    /// what it saved. Blocking.
+    pub fn register(&self, name: &str, budget: FollowerBudget) -> Result<(Registered, Option<Saved>), RegisterError> {
+        Registered::new(self.shared(), name, budget)
+    }
+
     pub fn log_id(&self) -> LogId {
         self.shared().log
     }
@@ -147,12 +154,25 @@ impl Wal {
             .lock()
             .as_ref()
             .and_then(|(since, why)| (since.elapsed() < REFUSING_IS_NEWS).then(|| why.to_string()));
+        books.followers = shared.followers.lock().books(shared);
         books.segments = shared.segments.read().len() as u64;
         books.bytes = shared.bytes();
         books.bytes_max = shared.options.log_bytes_max;
         books.bytes_to_replay = shared.bytes_since_checkpoint.load(Ordering::Relaxed);
         books.bytes_on_disk = books.bytes + shared.checkpoint_bytes.load(Ordering::Relaxed);
         books
+    }
+
+    /// A tenant's books as of a position a little while ago, or of now when that is yet to come; None when it is too long
+    /// ago. Blocking, as [`Wal::books`].
+    pub fn tenant_books(&self, tenant: &str, position: Position) -> Option<TenantBooks> {
+        let moment = self.shared().ledger.lock().tenant_moment(tenant, position);
+        moment.map(TenantMoment::books)
+    }
+
+    /// When the oldest stored row after `position` was received; None when there is none.
+    pub fn oldest_stored_after(&self, position: Position) -> Option<i64> {
+        self.shared().ledger.lock().oldest_stored_after(position)
     }
 
     /// Writes and answers what is queued, then stops; later appends are refused. Blocking.
@@ -218,7 +238,7 @@ fn check(entry: &NewEntry) -> Result<(), &'static str> {
 }
 
 #[cfg(test)]
-mod model;
+pub(crate) mod model;
 #[cfg(test)]
 mod property;
 #[cfg(test)]

@@ -61,13 +61,17 @@ async fn body_bytes(headers: &HeaderMap, body: Body, max: usize) -> Result<Bytes
         }
     }
     drop(bytes);
-    discard(parts).await;
+    discard_rest(parts).await;
     let detail = format!("the body may have {max} bytes at most; send it in parts");
     Err(Failure::new(413, "body-too-large", "Body too large", detail))
 }
 
 /// Reads on for a while: a caller that is still writing would otherwise see a reset instead of the answer.
-async fn discard(mut parts: BodyDataStream) {
+pub async fn discard(body: Body) {
+    discard_rest(body.into_data_stream()).await;
+}
+
+async fn discard_rest(mut parts: BodyDataStream) {
     let reading = async {
         let mut left = DISCARD_BYTES_MAX;
         while let Some(Ok(part)) = parts.next().await {
@@ -81,7 +85,8 @@ async fn discard(mut parts: BodyDataStream) {
     let _ = tokio::time::timeout(DISCARD_TIME_MAX, reading).await;
 }
 
-fn announced(headers: &HeaderMap) -> Option<u64> {
+/// The length that a body says it has.
+pub fn announced(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 

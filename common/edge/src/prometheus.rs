@@ -34,6 +34,12 @@ impl Text {
         let _ = writeln!(self.0, "{name}_sum {sum}\n{name}_count {count}");
     }
 
+    /// A family with one time, given in milliseconds.
+    pub fn seconds(&mut self, name: &str, help: &str, milliseconds: u64) {
+        self.family(name, "gauge", help);
+        let _ = writeln!(self.0, "{name} {}.{:03}", milliseconds / 1_000, milliseconds % 1_000);
+    }
+
     /// A family with one value.
     pub fn single(&mut self, name: &str, kind: &str, help: &str, value: u64) {
         self.family(name, kind, help);

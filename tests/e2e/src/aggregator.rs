@@ -91,6 +91,10 @@ impl Aggregator {
         &self.api
     }
 
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }

@@ -4,11 +4,13 @@ use anyhow::{Context, Result};
 use bytes::Bytes;
 use ridealong_common::block::Block;
 use ridealong_common::chunk::Chunk;
+use ridealong_common::event::{Defaults, TrackedEvent};
 use ridealong_common::frame::{Frame, MEDIA_TYPE};
 use ridealong_common::ids::{EventId, ProducerId};
 use ridealong_common::rows::{RequestRow, Resource};
 use ridealong_common::table::Table;
 use ridealong_common::time::Timestamp;
+use serde_json::Value;
 
 use crate::api::{Answer, Api};
 
@@ -43,6 +45,20 @@ pub fn requests_block(count: usize) -> Block {
 /// New requests under the numbers from `first` on.
 pub fn requests_chunk(producer: ProducerId, first: u64, count: usize) -> Chunk {
     Chunk::new(producer, Table::Requests, first, &requests_block(count)).expect("a small block makes a chunk")
+}
+
+/// An event as an agent's API has read it.
+pub fn tracked_event(kind: &str) -> TrackedEvent {
+    let event = serde_json::json!({ "eventType": kind, "userId": "user-7", "properties": { "plan": "pro" } });
+    TrackedEvent::from_json(&event, &Defaults::default(), Timestamp::now()).expect("it has a type")
+}
+
+/// The events of a JSON batch, as an agent would send them.
+pub fn events_chunk(producer: ProducerId, first: u64, batch: &Value) -> Result<Chunk> {
+    let events = batch["events"].as_array().context("a batch has events")?;
+    let read = |event| TrackedEvent::from_json(event, &Defaults::default(), Timestamp::now());
+    let rows = events.iter().map(read).collect::<Result<Vec<_>, _>>().context("no event")?;
+    Chunk::new(producer, Table::Events, first, &TrackedEvent::block(&rows)).context("too large for a chunk")
 }
 
 /// With the clock at 0, so that the body's first bytes are known.

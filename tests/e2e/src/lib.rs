@@ -3,8 +3,8 @@
 //!
 //! [`process`] runs a program; [`aggregator`] and [`agent`] are the two of them; [`upstream`] is a service that remembers
 //! what it served, [`raw_origin`] one that reads its requests byte by byte; [`real_origin`] are those that people run, [`scripted`] plays any; [`wire`] is a connection on which anything can
-//! be sent; [`api`] speaks JSON over HTTP; [`load`] sends requests through a proxy; [`frames`] makes batches by
-//! hand, sound and forged; [`events`] makes tracked events; [`wait`] waits for conditions.
+//! be sent; [`api`] speaks JSON over HTTP; [`cutter`] is a bad network and [`tmpfs`] a small disk; [`ledger`] asks for the books; [`load`] sends requests through a proxy; [`frames`] makes batches by
+//! hand, sound and forged; [`events`] makes tracked events; [`exposition`] reads Prometheus' format; [`wait`] waits for conditions.
 
 pub mod process;
 
@@ -16,21 +16,27 @@ pub mod scripted;
 pub mod upstream;
 
 pub mod api;
+pub mod cutter;
 pub mod http2;
+pub mod tmpfs;
 pub mod wait;
 pub mod wire;
 
 pub mod events;
+pub mod exposition;
 pub mod frames;
+pub mod ledger;
 pub mod load;
 
 pub use agent::Agent;
 pub use aggregator::Aggregator;
 pub use api::{Answer, Api};
+pub use cutter::Cutter;
 pub use load::Load;
 pub use raw_origin::RawOrigin;
 pub use real_origin::RealOrigin;
 pub use scripted::Scripted;
+pub use tmpfs::Tmpfs;
 pub use upstream::Upstream;
 pub use wait::{eventually, free_address};
 pub use wire::Wire;

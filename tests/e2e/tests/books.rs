@@ -1,21 +1,23 @@
 //! The books of both sides against SQL, to the row: after errors, after repeats, with gaps and with a conflict.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use ridealong_common::ids::ProducerId;
-use ridealong_e2e::frames::{frame, requests_chunk, send};
+use ridealong_e2e::exposition;
+use ridealong_e2e::frames::{events_chunk, frame, requests_chunk, send};
+use ridealong_e2e::ledger::{TABLES, assert_balanced, lasting, sum};
 use ridealong_e2e::load::Shape;
-use ridealong_e2e::{Agent, Aggregator, Load, Upstream, events, eventually};
+use ridealong_e2e::{Agent, Aggregator, Api, Load, Upstream, events, eventually};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 const PATIENCE: Duration = Duration::from_secs(60);
-const TABLES: [&str; 4] = ["requests", "events", "host_metrics", "request_summaries"];
 
-/// What the aggregator says it stored equals what SQL finds, table by table.
+/// What the aggregator says it stored equals what SQL finds, table by table, and all of its books balance.
 async fn assert_stored_is_found(aggregator: &Aggregator) -> Result<Value> {
+    assert_balanced(aggregator).await?;
     let stats = aggregator.stats().await?;
     for table in TABLES {
         let entries = stats["tables"].as_array().into_iter().flatten();
@@ -23,6 +25,13 @@ async fn assert_stored_is_found(aggregator: &Aggregator) -> Result<Value> {
         assert_eq!(stored, aggregator.count(table).await?, "{table}: {stats}");
     }
     Ok(stats)
+}
+
+async fn end(aggregator: &mut Aggregator, kill: bool) -> Result<()> {
+    match kill {
+        true => aggregator.kill().await,
+        false => aggregator.terminate().await.map(|_| ()),
+    }
 }
 
 /// A client that leaves before it has its answer.
@@ -142,6 +151,7 @@ async fn gaps_are_named_and_closed_by_what_arrives_late() -> Result<()> {
             aggregator.restart().await?;
         }
         let stats = aggregator.stats().await?;
+        assert_eq!(sum(&aggregator, "outcome = 'missing'").await?, 20);
         let books = &stats["producers"][0];
         assert_eq!(books["producer"], json!(producer.to_string()));
         assert_eq!((&books["announced"], &books["received"], &books["missing"]), (&json!(40), &json!(20), &json!(20)));
@@ -172,6 +182,8 @@ async fn other_content_under_the_same_numbers_is_an_alarm() -> Result<()> {
     let stats = assert_stored_is_found(&aggregator).await?;
     assert_eq!((&stats["conflicts"], &stats["duplicate"]), (&json!(1), &json!(10)), "{stats}");
     assert_eq!(aggregator.column("requests", "event_id").await?, first, "what came first stays");
+    let alarms = &stats["producers"][0]["conflicts"];
+    assert_eq!((&alarms["count"], &alarms["first"]["numbers"]), (&json!(1), &json!([0, 10])), "{stats}");
     // Another producer may use the same numbers.
     send(aggregator.api(), frame(10, vec![requests_chunk(ProducerId::draw(), 0, 10)])).await?.expect(200);
     assert_eq!(aggregator.stats().await?["conflicts"], 1);
@@ -194,5 +206,138 @@ async fn refused_events_are_counted_apart() -> Result<()> {
     assert_eq!((&stats["stored"], &stats["duplicate"]), (&json!(7), &json!(7)));
     assert_eq!(stats["refused"], json!({ "frames": 1, "events": 7 }));
     assert_eq!(stats["sinceStart"]["jsonEvents"], 21);
+    let refused = |of| format!("outcome = 'refused' AND {of}");
+    assert_eq!(sum(&aggregator, &refused("unit = 'rows' AND door = 'events' AND reason = 'invalid'")).await?, 7);
+    assert_eq!(sum(&aggregator, &refused("unit = 'batches' AND door = 'batches'")).await?, 1);
+    assert_eq!(sum(&aggregator, "outcome = 'received'").await?, 21);
+    Ok(())
+}
+
+/// An id counts in a frame and at the JSON door alike: each row is in the books once, by who sent it and as what.
+#[tokio::test(flavor = "multi_thread")]
+async fn repeats_by_number_and_by_id_are_told_apart_across_restarts() -> Result<()> {
+    let mut aggregator = Aggregator::start(&[]).await?;
+    let producer = ProducerId::draw();
+    let (_, batch) = events::batch("both", 10);
+    let first = frame(10, vec![events_chunk(producer, 0, &batch)?]);
+    send(aggregator.api(), first.clone()).await?.expect(200);
+    send(aggregator.api(), first).await?.expect(200);
+    // The same events under other numbers, and by themselves.
+    send(aggregator.api(), frame(20, vec![events_chunk(producer, 10, &batch)?])).await?.expect(200);
+    aggregator.api().post("/api/analytics/batch-track", &batch).await?.expect(200);
+    let mut before = Vec::new();
+    for kill in [true, false, true] {
+        let stats = assert_stored_is_found(&aggregator).await?;
+        let of = &stats["producers"][0];
+        let counts = ["announced", "received", "stored", "duplicateByNumber", "duplicateByEventId", "missing"];
+        assert_eq!(counts.map(|name| of[name].as_u64().unwrap_or(99)), [20, 20, 10, 10, 10, 0], "{stats}");
+        assert_eq!(stats["tables"][0]["unnumbered"]["duplicateByEventId"], 10, "{stats}");
+        assert_eq!(aggregator.count("events").await?, 10);
+        let now = lasting(&aggregator).await?;
+        assert!(before.is_empty() || before == now, "{before:?} became {now:?}");
+        before = now;
+        aggregator.flush().await?;
+        end(&mut aggregator, kill).await?;
+        aggregator.restart().await?;
+    }
+    Ok(())
+}
+
+/// Ids are remembered as long as the budget allows, across every kind of end; what is forgotten early is said.
+#[tokio::test(flavor = "multi_thread")]
+async fn ids_are_exact_within_the_budget_across_restarts() -> Result<()> {
+    let mut aggregator = Aggregator::start(&["--ids-max", "1000"]).await?;
+    let send = async |aggregator: &Aggregator, batch: &Value| -> Result<(i64, i64)> {
+        let answer = aggregator.api().post("/api/analytics/batch-track", batch).await?.expect(200).json();
+        let statuses: Vec<_> = answer["results"].as_array().into_iter().flatten().map(|it| &it["status"]).collect();
+        let of = |name: &str| statuses.iter().filter(|status| **status == name).count() as i64;
+        Ok((of("stored"), of("duplicate")))
+    };
+    let batches: Vec<Value> = (0..10).map(|_| events::batch("budget", 100).1).collect();
+    for (at, batch) in batches.iter().enumerate() {
+        assert_eq!(send(&aggregator, batch).await?, (100, 0));
+        if at == 4 {
+            // A checkpoint holds the first half, the log's records the second.
+            aggregator.flush().await?;
+            end(&mut aggregator, false).await?;
+            aggregator.restart().await?;
+        }
+    }
+    for round in 0..3 {
+        for batch in &batches {
+            assert_eq!(send(&aggregator, batch).await?, (0, 100), "round {round}");
+        }
+        let ids = &aggregator.stats().await?["log"]["eventIds"];
+        assert_eq!((&ids["remembered"], &ids["rememberedMax"]), (&json!(1_000), &json!(1_000)), "{ids}");
+        assert_eq!((&ids["forgottenEarly"], &ids["windowSeconds"]), (&json!(0), &json!(7 * 24 * 3_600)), "{ids}");
+        end(&mut aggregator, round == 0).await?;
+        aggregator.restart().await?;
+    }
+    // One more batch: the oldest hundred go, the others stay, and that outlives a kill.
+    assert_eq!(send(&aggregator, &events::batch("budget", 100).1).await?, (100, 0));
+    aggregator.kill().await?;
+    aggregator.restart().await?;
+    assert_eq!(aggregator.stats().await?["log"]["eventIds"]["forgottenEarly"], 100);
+    for batch in &batches[1..] {
+        assert_eq!(send(&aggregator, batch).await?, (0, 100));
+    }
+    assert_eq!(send(&aggregator, &batches[0]).await?, (100, 0), "past the budget it is stored again, as said");
+    assert_balanced(&aggregator).await
+}
+
+/// The window's edge, by the aggregator's own clock.
+#[tokio::test(flavor = "multi_thread")]
+async fn ids_are_forgotten_when_the_window_is_over_and_not_before() -> Result<()> {
+    let mut aggregator = Aggregator::start(&["--ids-window", "5s"]).await?;
+    let (_, batch) = events::batch("window", 50);
+    let api = aggregator.api().clone();
+    let post = async |api: &Api| -> Result<Value> {
+        Ok(api.post("/api/analytics/batch-track", &batch).await?.expect(200).json()["results"][0]["status"].clone())
+    };
+    let at = Instant::now();
+    assert_eq!(post(&api).await?, "stored");
+    aggregator.kill().await?;
+    aggregator.restart().await?;
+    let again = post(&api).await?;
+    if at.elapsed() < Duration::from_secs(4) {
+        assert_eq!(again, "duplicate", "within the window");
+    }
+    // A repeat does not make the window longer.
+    eventually("forgotten", Duration::from_secs(30), async || {
+        let status = post(&api).await.ok()?;
+        (status == "stored").then_some(())
+    })
+    .await;
+    assert!(at.elapsed() >= Duration::from_secs(5), "forgotten after {:?}", at.elapsed());
+    assert_eq!(aggregator.stats().await?["log"]["eventIds"]["forgottenEarly"], 0);
+    assert_eq!(aggregator.count("events").await?, 100);
+    assert_balanced(&aggregator).await
+}
+
+/// Prometheus' own rules: a family is described once, before its samples, and a counter's name ends in `_total`.
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_say_what_stats_say() -> Result<()> {
+    let aggregator = Aggregator::start(&[]).await?;
+    let (_, batch) = events::batch("measured", 10);
+    for _ in 0..2 {
+        aggregator.api().post("/api/analytics/batch-track", &batch).await?.expect(200);
+    }
+    send(aggregator.api(), frame(9, vec![requests_chunk(ProducerId::draw(), 0, 5)])).await?.expect(200);
+    send(aggregator.api(), "no frame").await?.problem(400);
+    let text = aggregator.api().get("/metrics").await?.expect(200).text();
+    let found = exposition::read(&text)?;
+    let value = |name: &str| found.get(name).copied().unwrap_or(-1.0);
+    for (name, expected) in [
+        (r#"ridealong_rows_stored_total{tenant="default",table="events"}"#, 10.0),
+        (r#"ridealong_rows_duplicate_total{tenant="default",table="events"}"#, 10.0),
+        (r#"ridealong_rows_stored_total{tenant="default",table="requests"}"#, 5.0),
+        ("ridealong_rows_announced_total", 9.0),
+        ("ridealong_rows_missing", 4.0),
+        (r#"ridealong_door_batches_refused_total{tenant="default",door="batches",reason="malformed"}"#, 1.0),
+        (r#"ridealong_door_rows_received_total{tenant="default",door="events"}"#, 20.0),
+    ] {
+        assert_eq!(value(name), expected, "{name}: {text}");
+    }
+    assert!(value("ridealong_lag_readable_seconds") >= 0.0, "{text}");
     Ok(())
 }

@@ -1,15 +1,12 @@
 //! The aggregator away, the spool full, the spool's disk failing: requests go on, and nothing is lost in silence.
 
-use std::io::Write;
-use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use ridealong_e2e::agent::Books;
 use ridealong_e2e::load::{Done, Shape, bulky_path, p99};
 use ridealong_e2e::process::folder_bytes;
-use ridealong_e2e::{Agent, Aggregator, Load, Upstream, events, eventually, free_address};
+use ridealong_e2e::{Agent, Aggregator, Load, Tmpfs, Upstream, events, eventually, free_address};
 
 const PATIENCE: Duration = Duration::from_secs(90);
 const OUTAGE: Duration = Duration::from_secs(20);
@@ -221,28 +218,10 @@ async fn a_spool_full_of_events_refuses_more_and_recovers() -> Result<()> {
     Ok(())
 }
 
-/// A small file system of its own.
-struct Tmpfs<'a>(&'a Path);
-
-impl<'a> Tmpfs<'a> {
-    fn mount(folder: &'a Path, size: &str) -> Result<Self> {
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", size, "tmpfs"]).arg(folder).status();
-        anyhow::ensure!(mounted.context("cannot run mount")?.success(), "mounting a tmpfs is not permitted");
-        Ok(Self(folder))
-    }
-}
-
-impl Drop for Tmpfs<'_> {
-    fn drop(&mut self) {
-        // At worst it stays until the machine's end.
-        let _ = Command::new("umount").arg("-l").arg(self.0).status();
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_is_full_fails_no_request() -> Result<()> {
     let (upstream, folder) = (Upstream::start().await?, tempfile::tempdir()?);
-    let Ok(_disk) = Tmpfs::mount(folder.path(), "size=16m") else {
+    let Ok(disk) = Tmpfs::mount(folder.path(), "size=16m") else {
         // Without the right to mount, the next test shows a failing spool in another way.
         println!("no tmpfs can be mounted here: not tried");
         return Ok(());
@@ -253,8 +232,7 @@ async fn a_disk_that_is_full_fails_no_request() -> Result<()> {
     let load = Load::start(agent.proxy(), "disk", &Shape::new(8, Duration::ZERO).path(|_| bulky_path(1_500)));
     eventually("drops", PATIENCE, async || (agent.books().await.ok()?.dropped > 2_000).then_some(())).await;
     // A new database may still find a little room: now there is none at all.
-    let ballast = std::fs::File::create(folder.path().join("ballast"))?;
-    while (&ballast).write(&[1; 4_096]).is_ok() {}
+    let ballast = disk.fill()?;
     eventually("it says so", Duration::from_secs(20), async || {
         let (health, ready) = (agent.api().get("/api/analytics/health").await, agent.api().get("/readyz").await);
         (health.ok()?.status == 503 && ready.ok()?.status == 503).then_some(())
@@ -267,7 +245,6 @@ async fn a_disk_that_is_full_fails_no_request() -> Result<()> {
     assert!(agent.process().lives());
     // Somebody makes room and starts the agent again: what reached the disk is delivered.
     drop(ballast);
-    std::fs::remove_file(folder.path().join("ballast"))?;
     agent.kill().await?;
     aggregator.restart().await?;
     agent.restart().await?;

@@ -60,7 +60,7 @@ pub async fn run(options: Options, binaries: &Path) -> Result<()> {
 }
 
 pub fn door(url: &str) -> Door {
-    Door { url: format!("{url}/v1/batches"), media_type: MEDIA_TYPE, stored: "stored" }
+    Door { url: format!("{url}/v1/batches"), media_type: MEDIA_TYPE, stored: &["stored", "duplicate"] }
 }
 
 /// The frames of each connection.

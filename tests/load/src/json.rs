@@ -41,7 +41,7 @@ pub async fn run(options: Options, binaries: &Path) -> Result<()> {
     let door = Door {
         url: format!("{}/api/analytics/batch-track", target.url),
         media_type: "application/json",
-        stored: "successfulEvents",
+        stored: &["successfulEvents"],
     };
     measure(&target, Load { kind: Kind::Events, service, door, bodies }, &options.how).await
 }

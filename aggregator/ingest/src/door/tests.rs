@@ -15,6 +15,7 @@ use crate::events::EventStatus;
 use crate::quarantine::{QuarantineRow, Standing};
 use crate::replay::Replayed;
 use crate::row_json::row_json;
+use crate::tally::DoorTally;
 
 struct Sandbox {
     _folder: tempfile::TempDir,
@@ -210,8 +211,9 @@ async fn every_event_of_a_batch_has_its_own_receipt() {
     let mended = json!({ "eventType": "a", "eventId": "2", "timestamp": "2026-11-20T08:15:30Z" });
     assert_eq!(status(&sandbox.accept(&[mended]).await), [Some(Stored)]);
     let tally = sandbox.ingest.tally();
-    let refused: u64 = tally.refused_events.values().sum();
-    assert_eq!(tally.json_events, tally.json_stored + tally.json_duplicate + tally.json_quarantined + refused);
+    let door = tally.total(Door::Events);
+    assert!(door.is_balanced(), "{door:?}");
+    assert_eq!((door.received, door.quarantined, door.refused["invalid"]), (15, 2, 4));
     sandbox.wal.close();
 }
 
@@ -348,7 +350,7 @@ async fn garbage_is_refused_and_counted() {
         let refused = sandbox.ingest.accept_frame(&sandbox.tenant, Bytes::copy_from_slice(bytes)).await;
         assert!(matches!(refused, Err(Refusal::Frame(_))), "{refused:?}");
     }
-    assert_eq!(sandbox.ingest.tally().refused_frames.values().sum::<u64>(), 4);
+    assert_eq!(sandbox.ingest.tally().total(Door::Batches).refused_batches.values().sum::<u64>(), 4);
     sandbox.wal.close();
 }
 
@@ -365,7 +367,7 @@ async fn one_bad_event_never_refuses_its_neighbours() {
     let statuses: Vec<_> = receipts.iter().map(|receipt| receipt.status.as_ref().ok().copied()).collect();
     use EventStatus::{Duplicate, Stored};
     assert_eq!(statuses, [Some(Stored), None, Some(Duplicate), Some(Stored)]);
-    assert_eq!(sandbox.ingest.tally().refused_events["invalid"], 1);
+    assert_eq!(sandbox.ingest.tally().total(Door::Events).refused["invalid"], 1);
     sandbox.wal.close();
 }
 
@@ -388,4 +390,60 @@ async fn a_closed_log_refuses_and_nothing_is_counted_as_stored() {
     let refusal = sandbox.send(&frame(ProducerId::draw(), &[(0, requests_block(0, 3))], 3)).await.expect_err("closed");
     assert_eq!(refusal.reason(), "not_durable");
     assert!(sandbox.ingest.accept_events(&sandbox.tenant, &[json!({ "eventType": "a" })]).await.is_err());
+}
+
+/// What `system.ledger` shows, summed by stage, outcome and reason.
+fn sums(sandbox: &Sandbox) -> std::collections::BTreeMap<String, u64> {
+    use ridealong_model::ledger::LedgerSource;
+    let rows = sandbox.ingest.ledger(&sandbox.tenant, sandbox.wal.durable().0).expect("of now");
+    let mut sums = std::collections::BTreeMap::new();
+    for row in rows {
+        let name = format!("{} {} {}", row.stage.name(), row.outcome, row.reason.unwrap_or_default());
+        *sums.entry(name.trim_end().to_owned()).or_default() += row.count;
+    }
+    sums
+}
+
+#[tokio::test]
+async fn door_and_log_agree_to_the_row() {
+    let sandbox = Sandbox::new();
+    let producer = ProducerId::draw();
+    let sent = frame(producer, &[(0, requests_block(0, 10)), (20, requests_block(20, 5))], 40);
+    for _ in 0..2 {
+        sandbox.send(&sent).await.expect("taken");
+    }
+    let events = [json!({ "eventType": "a", "eventId": "1" }), json!({}), json!({ "eventType": "b", "eventId": "1" })];
+    sandbox.ingest.accept_events(&sandbox.tenant, &events).await.expect("taken");
+    sandbox.ingest.refuse_events(&sandbox.tenant, "invalid_json", 1);
+    let sums = sums(&sandbox);
+    let expected = [
+        ("door answered", 32),
+        ("door received", 34),
+        ("door refused invalid", 1),
+        // A body, and the one row that it was.
+        ("door refused invalid_json", 2),
+        ("log duplicate event_id", 1),
+        ("log duplicate number", 15),
+        ("log missing", 25),
+        ("log stored", 16),
+        ("producer announced", 40),
+    ];
+    assert_eq!(sums.iter().map(|(name, count)| (name.as_str(), *count)).collect::<Vec<_>>(), expected);
+    assert!(sandbox.ingest.tally().doors.values().all(DoorTally::is_balanced));
+    sandbox.wal.close();
+}
+
+#[tokio::test]
+async fn who_leaves_before_the_answer_is_counted_as_gone() {
+    let sandbox = Sandbox::new();
+    let events = [json!({ "eventType": "a" })];
+    let mut waiting = Box::pin(sandbox.ingest.accept_events(&sandbox.tenant, &events));
+    assert!(futures::poll!(&mut waiting).is_pending(), "an fsync takes longer");
+    let of_events = || sandbox.ingest.tally().total(Door::Events);
+    assert_eq!((of_events().received, of_events().in_flight), (1, 1));
+    drop(waiting);
+    assert_eq!((of_events().in_flight, of_events().abandoned), (0, 1));
+    sandbox.wal.close();
+    assert_eq!(sandbox.ingest.books().tables[0].rows_stored, 1, "the log knows");
+    assert!(sandbox.ingest.tally().doors.values().all(DoorTally::is_balanced));
 }

@@ -30,23 +30,42 @@ fn batch(first: u64, count: u64, micros: i64) -> RecordBatch {
 async fn a_commit_carries_the_position_and_is_found_again() {
     let folder = tempfile::tempdir().expect("a folder");
     let log = LogId::draw();
-    let mut table = DeltaLog::open_or_make(folder.path(), Table::Requests, log).await.expect("made");
+    let mut table = DeltaLog::open_or_make(&real(), folder.path(), Table::Requests, log).await.expect("made");
     assert_eq!(table.position().await.expect("read"), Position(0));
     table.commit(&[batch(0, 10, 1_700_000_000_000_000)], Position(7)).await.expect("committed");
     table.commit(&[batch(10, 5, 1_700_000_000_000_000)], Position(9)).await.expect("committed");
 
-    let table = DeltaLog::open_or_make(folder.path(), Table::Requests, log).await.expect("opened");
+    let table = DeltaLog::open_or_make(&real(), folder.path(), Table::Requests, log).await.expect("opened");
     assert_eq!(table.position().await.expect("read"), Position(9));
     let cold = table.cold().expect("read");
     assert_eq!((cold.version, cold.rows(), cold.files.len()), (Some(2), 15, 2));
-    let another = DeltaLog::open_or_make(folder.path(), Table::Requests, LogId::draw()).await.expect("opened");
+    let another = DeltaLog::open_or_make(&real(), folder.path(), Table::Requests, LogId::draw()).await.expect("opened");
     assert_eq!(another.position().await.expect("read"), Position(0), "a new log begins anew");
+}
+
+/// Killed while the table was being made: its folders are there, and of its first version at most the beginning, under
+/// a name that is not yet its own.
+#[tokio::test]
+async fn a_table_that_was_never_finished_is_made() {
+    for leftover in [false, true] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let versions = folder.path().join("_delta_log");
+        std::fs::create_dir(&versions).expect("a folder");
+        if leftover {
+            let name = crate::store::unfinished_name(&versions.join("00000000000000000000.json"));
+            std::fs::write(name, "{\"protocol\":").expect("written");
+        }
+        let table = DeltaLog::open_or_make(&real(), folder.path(), Table::Requests, LogId::draw()).await;
+        let mut table = table.unwrap_or_else(|error| panic!("{leftover:?}: {error:?}"));
+        table.commit(&[batch(0, 3, 0)], Position(7)).await.expect("committed");
+        assert_eq!(table.cold().expect("read").rows(), 3);
+    }
 }
 
 #[tokio::test]
 async fn the_same_position_is_not_committed_twice() {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut table = DeltaLog::open_or_make(folder.path(), Table::Requests, LogId::draw()).await.expect("made");
+    let mut table = DeltaLog::open_or_make(&real(), folder.path(), Table::Requests, LogId::draw()).await.expect("made");
     table.commit(&[batch(0, 3, 0)], Position(7)).await.expect("committed");
     let error = table.commit(&[batch(0, 3, 0)], Position(7)).await.expect_err("again");
     assert!(matches!(error, DeltaError::Overtaken { .. }), "{error}");
@@ -57,8 +76,8 @@ async fn the_same_position_is_not_committed_twice() {
 async fn a_second_writer_with_an_old_view_conflicts_instead_of_storing_twice() {
     let folder = tempfile::tempdir().expect("a folder");
     let log = LogId::draw();
-    let mut one = DeltaLog::open_or_make(folder.path(), Table::Requests, log).await.expect("made");
-    let mut two = DeltaLog::open_or_make(folder.path(), Table::Requests, log).await.expect("opened");
+    let mut one = DeltaLog::open_or_make(&real(), folder.path(), Table::Requests, log).await.expect("made");
+    let mut two = DeltaLog::open_or_make(&real(), folder.path(), Table::Requests, log).await.expect("opened");
     one.commit(&[batch(0, 3, 0)], Position(7)).await.expect("committed");
     let error = two.commit(&[batch(0, 3, 0)], Position(7)).await.expect_err("conflict");
     assert!(matches!(error, DeltaError::Table { .. } | DeltaError::Overtaken { .. }), "{error}");
@@ -71,7 +90,7 @@ async fn a_second_writer_with_an_old_view_conflicts_instead_of_storing_twice() {
 async fn rows_lie_by_day_and_bounds_hold_every_time() {
     const DAY: i64 = 86_400_000_000;
     let folder = tempfile::tempdir().expect("a folder");
-    let mut table = DeltaLog::open_or_make(folder.path(), Table::Requests, LogId::draw()).await.expect("made");
+    let mut table = DeltaLog::open_or_make(&real(), folder.path(), Table::Requests, LogId::draw()).await.expect("made");
     let times = [-DAY - 1, 0, 1_582_934_400_000_000, 1_700_000_000_123_456];
     let batches: Vec<_> = times.iter().map(|micros| batch(1, 1, micros - 1)).collect();
     let rows = convert::joined(Table::Requests, &batches).expect("joined");
@@ -96,15 +115,19 @@ async fn a_table_of_an_earlier_program_takes_the_columns_that_came_later() {
         .filter(|field| !["dnt", "client_address", "grpc_status"].contains(&field.name().as_str()))
         .cloned()
         .collect();
-    let delta = builder(&url).and_then(DeltaTableBuilder::build).expect("a place");
+    let delta = builder(&url, &real()).and_then(DeltaTableBuilder::build).expect("a place");
     make(delta, Table::Requests, &Schema::new(earlier)).await.expect("made");
 
-    let mut table = DeltaLog::open_or_make(folder.path(), Table::Requests, log).await.expect("opened");
+    let mut table = DeltaLog::open_or_make(&real(), folder.path(), Table::Requests, log).await.expect("opened");
     table.commit(&[batch(0, 3, 0)], Position(7)).await.expect("committed");
     let columns = table.delta.snapshot().expect("a version").schema();
     for field in stored_schema(Table::Requests).fields() {
         assert!(columns.field(field.name()).is_some(), "{}", field.name());
     }
-    let again = DeltaLog::open_or_make(folder.path(), Table::Requests, log).await.expect("opened");
+    let again = DeltaLog::open_or_make(&real(), folder.path(), Table::Requests, log).await.expect("opened");
     assert_eq!(again.cold().expect("read").version, Some(2), "made, grown, written: and no more");
+}
+
+fn real() -> Arc<dyn crate::store::Files> {
+    Arc::new(crate::store::RealFiles)
 }

@@ -18,6 +18,10 @@ pub(crate) fn rows(count: usize) -> RecordBatch {
     RecordBatch::try_new(schema.clone(), columns.collect()).expect("fits")
 }
 
+fn append(tables: &HotTables, key: &TableKey, rows: RecordBatch, at: Position) {
+    tables.append(vec![(key.clone(), rows, at)], at);
+}
+
 fn hot_rows(tables: &HotTables, tenant: &str) -> usize {
     let pinned = tables.pin(tenant);
     pinned.tables.iter().flat_map(|table| &table.hot).map(RecordBatch::num_rows).sum()
@@ -28,9 +32,9 @@ fn a_swap_takes_out_exactly_what_was_flushed() {
     let tables = HotTables::default();
     let hosts = key("default", Table::HostMetrics);
     tables.add(hosts.clone(), ColdTable::default(), Position(0));
-    tables.append(vec![(hosts.clone(), rows(3), Position(5))]);
+    append(&tables, &hosts, rows(3), Position(5));
     let flushable = tables.flushable(&hosts, usize::MAX).expect("hot rows");
-    tables.append(vec![(hosts.clone(), rows(4), Position(9))]);
+    append(&tables, &hosts, rows(4), Position(9));
     let pinned_before = tables.pin("default");
 
     tables.swap(&hosts, ColdTable { version: Some(1), files: Vec::new() }, flushable.up_to);
@@ -47,7 +51,7 @@ fn a_backlog_is_flushed_in_pieces() {
     let tables = HotTables::default();
     let hosts = key("default", Table::HostMetrics);
     tables.add(hosts.clone(), ColdTable::default(), Position(0));
-    (1..=9).for_each(|position| tables.append(vec![(hosts.clone(), rows(10), Position(position))]));
+    (1..=9).for_each(|position| append(&tables, &hosts, rows(10), Position(position)));
     let bytes = rows(10).get_array_memory_size();
     let mut pieces = Vec::new();
     while let Some(piece) = tables.flushable(&hosts, 4 * bytes) {
@@ -57,7 +61,7 @@ fn a_backlog_is_flushed_in_pieces() {
     }
     assert_eq!(pieces, [(4, 4), (4, 8), (1, 9)]);
     assert!(!tables.is_hot(&hosts, Position(9)));
-    tables.append(vec![(hosts.clone(), rows(10), Position(10))]);
+    append(&tables, &hosts, rows(10), Position(10));
     assert_eq!(tables.flushable(&hosts, 0).map(|piece| piece.batches.len()), Some(1), "one batch always goes");
 }
 
@@ -66,7 +70,7 @@ fn a_tenant_sees_only_its_own_tables() {
     let tables = HotTables::default();
     for tenant in ["a", "b"] {
         tables.add(key(tenant, Table::HostMetrics), ColdTable::default(), Position(0));
-        tables.append(vec![(key(tenant, Table::HostMetrics), rows(1), Position(1))]);
+        append(&tables, &key(tenant, Table::HostMetrics), rows(1), Position(1));
     }
     assert_eq!(hot_rows(&tables, "a"), 1);
     assert_eq!(hot_rows(&tables, "c"), 0);
@@ -80,7 +84,7 @@ fn the_log_is_held_by_the_table_that_is_furthest_behind() {
     tables.add(hosts.clone(), ColdTable::default(), Position(2));
     tables.add(events.clone(), ColdTable::default(), Position(0));
     assert_eq!(tables.committed(Position(8)), Position(8), "nothing is hot: nothing is held");
-    tables.append(vec![(hosts.clone(), rows(1), Position(9))]);
+    append(&tables, &hosts, rows(1), Position(9));
     assert_eq!(tables.committed(Position(9)), Position(2));
 }
 
@@ -90,5 +94,5 @@ fn a_row_that_delta_holds_is_never_appended() {
     let tables = HotTables::default();
     let hosts = key("default", Table::HostMetrics);
     tables.add(hosts.clone(), ColdTable::default(), Position(4));
-    tables.append(vec![(hosts.clone(), rows(1), Position(4))]);
+    append(&tables, &hosts, rows(1), Position(4));
 }

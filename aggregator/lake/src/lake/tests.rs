@@ -102,7 +102,8 @@ fn a_table_that_was_never_flushed_survives_a_restart() {
     // Another table is further on, as if its rows had been many.
     let log = wal.log_id();
     let folder = sandbox.folder.path().join("lake/default/host_metrics");
-    let mut other = sandbox.runtime.block_on(DeltaLog::open_or_make(&folder, Table::HostMetrics, log)).expect("made");
+    let mut other =
+        sandbox.runtime.block_on(DeltaLog::open_or_make(&real(), &folder, Table::HostMetrics, log)).expect("made");
     let nulls = crate::hot::tests::rows(1);
     let times = ridealong_engine::datafusion::arrow::array::TimestampMicrosecondArray::from(vec![1]);
     let mut columns = nulls.columns().to_vec();
@@ -263,7 +264,8 @@ fn visits_and_events_at_different_positions_survive_a_restart() {
     let pinned = sandbox.pin(&lake);
     let hot = &pinned.table(Table::Visits).expect("visits").hot;
     let folder = sandbox.folder.path().join("lake/default/visits");
-    let log = DeltaLog::open_or_make(&folder, Table::Visits, wal.log_id());
+    let files = real();
+    let log = DeltaLog::open_or_make(&files, &folder, Table::Visits, wal.log_id());
     let mut delta = sandbox.runtime.block_on(log).expect("made");
     sandbox.runtime.block_on(delta.commit(hot, wal.durable())).expect("committed");
     lake.shared.closing.cancel();
@@ -273,5 +275,29 @@ fn visits_and_events_at_different_positions_survive_a_restart() {
     let pinned = sandbox.pin(&lake);
     assert_eq!(pinned.table(Table::Events).expect("events").hot.iter().map(RecordBatch::num_rows).sum::<usize>(), 10);
     assert_eq!(visits(&pinned), (0, 2));
+    lake.close();
+}
+
+fn real() -> Arc<dyn crate::store::Files> {
+    Arc::new(crate::store::RealFiles)
+}
+
+/// The folder is there, and what the first commit was to become; the commit is not.
+#[test]
+fn a_kill_within_a_tables_first_commit_does_not_stop_the_next_start() {
+    let sandbox = Sandbox::new();
+    let (wal, lake) = sandbox.open(|_| {});
+    sandbox.track(&wal, "u", 0..3);
+    sandbox.pin(&lake);
+    lake.shared.closing.cancel();
+    wal.close();
+    let folder = sandbox.folder.path().join("lake/default/visits/_delta_log");
+    std::fs::create_dir_all(&folder).expect("made");
+    let unfinished = crate::store::unfinished_name(&folder.join("00000000000000000000.json"));
+    std::fs::write(unfinished, "{").expect("written");
+    let (_wal, lake) = sandbox.open(|_| {});
+    assert_eq!(visits(&sandbox.pin(&lake)), (3, 0));
+    sandbox.flush(&lake);
+    assert_eq!(visits(&sandbox.pin(&lake)), (0, 1));
     lake.close();
 }

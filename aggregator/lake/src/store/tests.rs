@@ -12,7 +12,7 @@ fn at(folder: &FilePath, name: &str) -> Path {
 #[tokio::test]
 async fn what_was_put_is_read_and_listed_and_nothing_else_lies_there() {
     let folder = tempfile::tempdir().expect("a folder");
-    let store = DurableStore::new();
+    let store = DurableStore::new(Arc::new(RealFiles));
     store.put(&at(folder.path(), "a/b/c.json"), "one".into()).await.expect("put");
     store.put(&at(folder.path(), "a/b/c.json"), "two".into()).await.expect("replaced");
     let read = store.get(&at(folder.path(), "a/b/c.json")).await.expect("there").bytes().await.expect("read");
@@ -24,7 +24,7 @@ async fn what_was_put_is_read_and_listed_and_nothing_else_lies_there() {
 #[tokio::test]
 async fn a_name_is_taken_once_however_many_try() {
     let folder = tempfile::tempdir().expect("a folder");
-    let store = Arc::new(DurableStore::new());
+    let store = Arc::new(DurableStore::new(Arc::new(RealFiles)));
     let location = at(folder.path(), "_delta_log/00000000000000000001.json");
     let tries = (0..16).map(|number| {
         let (store, location) = (Arc::clone(&store), location.clone());
@@ -43,7 +43,7 @@ async fn a_name_is_taken_once_however_many_try() {
 #[tokio::test]
 async fn an_upload_in_parts_appears_whole_or_not_at_all() {
     let folder = tempfile::tempdir().expect("a folder");
-    let store = DurableStore::new();
+    let store = DurableStore::new(Arc::new(RealFiles));
     let location = at(folder.path(), "part.parquet");
     let mut upload = store.put_multipart(&location).await.expect("begun");
     upload.put_part("abc".into()).await.expect("a part");
@@ -62,8 +62,22 @@ fn a_failed_publication_leaves_no_name_behind() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("taken");
     std::fs::write(&path, "first").expect("written");
-    let error = publish(&path, &"second".into(), Publish::New).expect_err("the name is taken");
+    let error = publish(&RealFiles, &path, &"second".into(), Publish::New).expect_err("the name is taken");
     assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
     assert_eq!(std::fs::read(&path).expect("read"), b"first");
     assert_eq!(std::fs::read_dir(folder.path()).expect("listed").count(), 1);
+}
+
+#[tokio::test]
+async fn what_a_crash_left_unfinished_is_not_listed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = DurableStore::new(Arc::new(RealFiles));
+    let commit = folder.path().join("_delta_log/00000000000000000000.json");
+    std::fs::create_dir(folder.path().join("_delta_log")).expect("made");
+    std::fs::write(unfinished_name(&commit), "half of it").expect("written");
+    let listed: Vec<_> = store.list(Some(&at(folder.path(), "_delta_log"))).try_collect().await.expect("listed");
+    assert!(listed.is_empty(), "{listed:?}");
+    store.put(&at(folder.path(), "_delta_log/00000000000000000000.json"), "all of it".into()).await.expect("put");
+    let listed: Vec<_> = store.list(Some(&at(folder.path(), "_delta_log"))).try_collect().await.expect("listed");
+    assert_eq!(listed.len(), 1, "{listed:?}");
 }

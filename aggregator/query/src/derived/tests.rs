@@ -131,7 +131,12 @@ impl Running {
 fn open(folder: &Path, rules: &Arc<[Segment]>) -> Running {
     let (wal, _) = Wal::open(WalOptions::new(folder.join("log"))).expect("a log");
     let lake = Lake::open(LakeOptions::new(folder.join("lake")), wal.clone()).expect("a lake");
-    let options = EngineOptions { threads: 2, memory_bytes: 64 << 20, queries_max: 4 };
+    let options = EngineOptions {
+        threads: 2,
+        memory_bytes: 64 << 20,
+        queries_max: 4,
+        budget: ridealong_model::budget::Budget::new(u64::MAX),
+    };
     let engine = Engine::start(lake.clone(), options).expect("an engine");
     Running { wal, lake, engine: engine.with_segments(Arc::new(Fixed(Arc::clone(rules)))) }
 }
@@ -278,5 +283,52 @@ fn what_a_filter_fixes_is_looked_up_and_not_added_up() {
         let guaranteed = found.iter().filter(|line| line.contains(guaranteed)).count();
         assert_eq!(guaranteed, scans.min(2), "{sql}\n{plan}");
         assert_eq!(plan.matches("join_type=LeftSemi").count() + plan.matches("join_type=RightSemi").count(), scans / 2);
+    }
+}
+
+#[test]
+fn a_plan_is_explained_and_shows_no_rows_of_others() {
+    let sandbox = Sandbox::new();
+    sandbox.track(&[click("a", 0)]);
+    for table in ["users", "sessions"] {
+        let explained = sandbox.rows(&format!("EXPLAIN SELECT * FROM {table}")).to_string();
+        assert!(explained.contains("AggregateExec"), "{explained}");
+    }
+}
+
+/// `cargo nextest run -p ridealong-query --run-ignored only --no-capture`
+#[test]
+#[ignore = "prints what answers cost; asserts nothing about it"]
+fn the_cost_of_half_a_million_events() {
+    const BATCHES: i64 = 100;
+    const ROWS: i64 = 5_000;
+    const USERS: i64 = 20_000;
+    let sandbox = Sandbox::new();
+    for batch in 0..BATCHES {
+        let events = (batch * ROWS..(batch + 1) * ROWS).map(|row| {
+            let user = row.wrapping_mul(2_654_435_761).rem_euclid(USERS);
+            let session = (row % 2 == 0).then(|| format!("s{user}-{}", batch / 20));
+            let value = json!({ "eventType": "x", "userId": format!("user-{user}"), "sessionId": session,
+                "context": { "platform": "web", "location": { "country": "DE" } } });
+            event(value, batch * 30 * MINUTE_US + row)
+        });
+        sandbox.track(&events.collect::<Vec<_>>());
+    }
+    for state in ["hot", "cold"] {
+        for sql in [
+            "SELECT count(*) AS c FROM events",
+            "SELECT count(*) AS c FROM users",
+            "SELECT cohort, count(*), avg(session_count), avg(event_count) FROM users GROUP BY 1",
+            "SELECT * FROM users WHERE user_id = 'user-77'",
+            "SELECT count(*), avg(duration_us) FROM sessions",
+            "SELECT platform, country, count(*), sum(event_count) FROM sessions GROUP BY 1, 2",
+            "SELECT * FROM sessions WHERE session_id = 's77-1'",
+            "SELECT * FROM sessions WHERE user_id = 'user-77'",
+            "SELECT u.cohort, count(*) FROM events JOIN users u USING (user_id) GROUP BY 1",
+        ] {
+            let answer = sandbox.ask("default", sql);
+            println!("{state} {:>8.1?} {:>6} rows  {sql}", answer.execution, answer.rows);
+        }
+        sandbox.flush();
     }
 }

@@ -5,6 +5,7 @@ use ridealong_common::ids::EventId;
 use ridealong_common::rows::{RequestRow, Resource};
 use ridealong_common::table::Table;
 use ridealong_common::time::Timestamp;
+use ridealong_ingest::Ingest;
 use ridealong_lake::LakeOptions;
 use ridealong_model::lake::Lake as _;
 use ridealong_wal::{NewEntry, Wal, WalOptions};
@@ -25,24 +26,20 @@ impl Sandbox {
         let folder = tempfile::tempdir().expect("a folder");
         let (wal, _) = Wal::open(WalOptions::new(folder.path().join("log"))).expect("a log");
         let lake = Lake::open(LakeOptions::new(folder.path().join("lake")), wal.clone()).expect("a lake");
-        let options = EngineOptions { threads: 2, memory_bytes: 64 << 20, queries_max: 4 };
+        let options = EngineOptions {
+            threads: 2,
+            memory_bytes: 64 << 20,
+            queries_max: 4,
+            budget: ridealong_model::budget::Budget::new(u64::MAX),
+        };
         let engine = Engine::start(lake.clone(), options).expect("an engine");
+        let engine = engine.with_ledger(Arc::new(Ingest::new(wal.clone())));
         let runtime = Runtime::new().expect("a runtime");
         Self { _folder: folder, runtime, wal, lake, engine }
     }
 
     fn append(&self, tenant: &str, table: Table, rows: u32, payload: Vec<u8>) {
-        let entry = NewEntry {
-            tenant: Arc::from(tenant),
-            table,
-            received_at_us: 1_700_000_000_000_000,
-            numbers: None,
-            announced: 0,
-            rows,
-            event_ids: None,
-            quarantined_rows: Vec::new(),
-            payload: payload.into(),
-        };
+        let entry = NewEntry { tenant: Arc::from(tenant), ..numberless(table, rows, payload) };
         self.runtime.block_on(self.wal.append(entry)).expect("appended");
     }
 
@@ -226,4 +223,65 @@ fn keys_stand_in_the_order_of_the_select_and_types_are_named() {
     assert_eq!(answer.rows_json, br#"[{"z":"x","a":1,"m":null,"b":9007199254740993}]"#);
     let kinds: Vec<&str> = answer.columns.iter().map(|column| column.kind.as_str()).collect();
     assert_eq!(kinds, ["text", "bigint", "null", "bigint"]);
+}
+
+/// What the ledger says was stored is what the same query finds, and so is what it says lies in memory and in Delta.
+#[test]
+fn the_ledger_is_of_the_moment_of_the_query() {
+    let sandbox = Sandbox::new();
+    sandbox.track("other", &[json!({ "eventType": "secret" })]);
+    sandbox.track("default", &[json!({ "eventType": "a" }), json!({ "eventType": "b" })]);
+    let sql = "SELECT (SELECT count(*) FROM events) AS found,
+        (SELECT sum(count) FROM system.ledger WHERE outcome = 'stored' AND table_name = 'events') AS stored,
+        (SELECT sum(count) FROM system.ledger WHERE stage = 'lake' AND table_name = 'events') AS readable";
+    assert_eq!(sandbox.twice(sql), json!([{ "found": 2, "stored": 2, "readable": 2 }]));
+    let rows = sandbox.rows("SELECT stage, door, producer, table_name, outcome, reason, unit, count, position FROM system.ledger WHERE stage = 'log'");
+    let expected = json!([{ "stage": "log", "door": "events", "producer": null, "table_name": "events",
+        "outcome": "stored", "reason": null, "unit": "rows", "count": 2, "position": 2 }]);
+    assert_eq!(rows, expected);
+    // The name alone is no table, and nothing else is in the schema.
+    for sql in ["SELECT * FROM ledger", "SELECT * FROM system.secrets", "SELECT * FROM other.ledger"] {
+        assert!(matches!(sandbox.ask("default", QueryRequest::new(sql)), Err(QueryError::Invalid(_))), "{sql}");
+    }
+}
+
+/// While rows come in and are flushed, each query sees one moment: the books say what it finds, to the row.
+#[test]
+fn the_ledger_balances_while_rows_come_in() {
+    let sandbox = Sandbox::new();
+    let (wal, lake) = (sandbox.wal.clone(), sandbox.lake.clone());
+    let writing = sandbox.runtime.spawn(async move {
+        for number in 0..400_u32 {
+            let rows: Vec<RequestRow> = (0..5).map(request).collect();
+            let payload = RequestRow::block(&rows, &Resource::default()).encode().expect("encodes");
+            let entry = numberless(Table::Requests, 5, payload);
+            wal.append(entry).await.expect("appended");
+            if number % 50 == 0 {
+                lake.flush().await.expect("flushed");
+            }
+        }
+    });
+    let mut found = 0;
+    while !writing.is_finished() || found < 2_000 {
+        let sql = "SELECT (SELECT count(*) FROM requests) AS found,
+            (SELECT sum(count) FROM system.ledger WHERE outcome = 'stored' AND table_name = 'requests') AS stored";
+        let row = sandbox.rows(sql)[0].clone();
+        found = row["found"].as_u64().expect("a count");
+        assert_eq!(row["stored"].as_u64().unwrap_or(0), found, "{row}");
+    }
+    sandbox.runtime.block_on(writing).expect("written");
+}
+
+fn numberless(table: Table, rows: u32, payload: Vec<u8>) -> NewEntry {
+    NewEntry {
+        tenant: Arc::from("default"),
+        table,
+        received_at_us: 1_700_000_000_000_000,
+        numbers: None,
+        announced: 0,
+        rows,
+        event_ids: None,
+        quarantined_rows: Vec::new(),
+        payload: payload.into(),
+    }
 }

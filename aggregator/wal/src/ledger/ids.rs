@@ -115,6 +115,8 @@ impl Ids {
     pub fn books(&self) -> IdsBooks {
         IdsBooks {
             count: self.len() as u64,
+            count_max: self.ids_max as u64,
+            window_us: self.window_us,
             oldest_at_us: self.slices.front().map(|slice| slice.oldest_us),
             forgotten_early: self.forgotten_early,
         }

@@ -3,28 +3,37 @@
 //! | what | bytes |
 //! |---|---|
 //! | conflicts | 8 |
-//! | records lost | 8 (not in versions 1 and 2) |
-//! | producers forgotten, their announced and received totals | 8, 16, 16 |
-//! | tenants | 4, then each: length of the name 1, name; tables 1, then each: number 1, rows stored 8, duplicate 8, quarantined 8 (not in version 1) |
+//! | records lost | 8 (not before version 3) |
+//! | producers forgotten, their totals of announced, received and (not before version 4) given up | 8, 16, 16, 16 |
+//! | tenants | 4, then each: see below |
 //! | producers | 4, then each: see below |
 //! | ids: number of the first and of the next, forgotten early | 8, 8, 8 |
 //! | slices of ids | 4, then each: number of its first id 8, oldest µs 8, newest µs 8 |
 //!
+//! Counts of rows: stored 8, duplicate by number 8, duplicate by id 8, quarantined 8.
+//!
+//! A tenant: length of the name 1, name; producers forgotten, as above; tables 1, then each: number 1, counts of all rows,
+//! of those without numbers, of those of forgotten producers. Before version 4: no producers forgotten, and a table is
+//! number 1, rows stored 8, duplicate 8, quarantined 8 (not in version 1).
+//!
 //! A producer: tenant's place in the list 4, id 16, announced 8, received 8, given up 8, last seen µs 8, last position 8;
-//! runs held 4, then each: start 8, end 8; recent ranges 1, then each: first 8, rows 4, CRC 4.
+//! runs held 4, then each: start 8, end 8; recent ranges 1, then each: first 8, rows 4, CRC 4. From version 4 on also:
+//! unsplit 8; tables 1, then each: number 1, counts of rows; conflicts 8, and unless 0 the first and the last of them:
+//! first number 8, rows 4, at µs 8.
+
+mod counts;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use ridealong_common::ids::ProducerId;
-use ridealong_common::table::Table;
 
 use super::ids::Slice;
 use super::intervals::Intervals;
 use super::producers::{Held, Producer, ProducerKey, RECENT_MAX};
-use super::tenants::{Counts, Tenants};
+use super::tenants::{TableCounts, Tenants};
 use super::{Ledger, Limits};
-use crate::books::ProducersForgotten;
+use crate::books::RowCounts;
 use crate::entry::{LogId, Position};
 use crate::fields::{Fields, PutFields};
 
@@ -67,17 +76,13 @@ impl Ledger {
         ledger.position = position;
         ledger.conflicts = fields.u64()?;
         ledger.records_lost = if version < 3 { 0 } else { fields.u64()? };
-        ledger.producers.restore_forgotten(ProducersForgotten {
-            producers: fields.u64()?,
-            announced: u128::from_le_bytes(fields.array()?),
-            received: u128::from_le_bytes(fields.array()?),
-        });
+        ledger.producers.restore_forgotten(counts::take_forgotten(&mut fields, version)?);
         let tenants = fields.count(2)?;
         for _ in 0..tenants {
             read_tenant(&mut fields, version, &mut ledger.tenants)?;
         }
         for _ in 0..fields.count(PRODUCER_BYTES)? {
-            let (key, producer) = read_producer(&mut fields)?;
+            let (key, producer) = read_producer(&mut fields, version)?;
             if key.0 as usize >= tenants {
                 return None;
             }
@@ -91,22 +96,20 @@ impl Ledger {
 
     fn head(&self) -> Vec<u8> {
         let mut out = Vec::new();
-        let forgotten = self.producers.forgotten();
         out.put_u64(self.conflicts);
         out.put_u64(self.records_lost);
-        out.put_u64(forgotten.producers);
-        out.put(&forgotten.announced.to_le_bytes());
-        out.put(&forgotten.received.to_le_bytes());
+        counts::put_forgotten(&mut out, &self.producers.forgotten());
         out.put_count(self.tenants.list().len());
         for tenant in self.tenants.list() {
             out.put_u8(tenant.name.len() as u8);
             out.put(tenant.name.as_bytes());
+            counts::put_forgotten(&mut out, &tenant.forgotten);
             out.put_u8(tenant.tables().count() as u8);
             for (table, counts) in tenant.tables() {
                 out.put_u8(table as u8);
-                out.put_u64(counts.stored);
-                out.put_u64(counts.duplicate);
-                out.put_u64(counts.quarantined);
+                for rows in [&counts.rows, &counts.unnumbered, &counts.forgotten] {
+                    counts::put_rows(&mut out, rows);
+                }
             }
         }
         out
@@ -168,11 +171,18 @@ impl Restoring {
 fn read_tenant(fields: &mut Fields<'_>, version: u32, tenants: &mut Tenants) -> Option<()> {
     let bytes = usize::from(fields.u8()?);
     let tenant = tenants.intern(str::from_utf8(fields.take(bytes)?).ok()?);
+    if version >= 4 {
+        tenants.get_mut(tenant).forgotten = counts::take_forgotten(fields, version)?;
+    }
     for _ in 0..fields.u8()? {
-        let table = Table::from_number(fields.u8()?)?;
-        let [stored, duplicate] = [fields.u64()?, fields.u64()?];
-        let quarantined = if version < 2 { 0 } else { fields.u64()? };
-        tenants.restore_count(tenant, table, Counts { stored, duplicate, quarantined });
+        let table = counts::take_table(fields)?;
+        let rows = counts::take_rows(fields, version)?;
+        let (unnumbered, forgotten) = match version {
+            // Who sent them is not known any more.
+            ..4 => (RowCounts::default(), rows),
+            _ => (counts::take_rows(fields, version)?, counts::take_rows(fields, version)?),
+        };
+        *tenants.get_mut(tenant).table_mut(table) = TableCounts { rows, unnumbered, forgotten };
     }
     Some(())
 }
@@ -196,9 +206,16 @@ fn put_producer(out: &mut Vec<u8>, (tenant, id): &ProducerKey, producer: &Produc
         out.put_u32(held.rows);
         out.put_u32(held.crc);
     }
+    out.put_u64(producer.unsplit);
+    out.put_u8(producer.tables.len() as u8);
+    for (table, rows) in &producer.tables {
+        out.put_u8(*table as u8);
+        counts::put_rows(out, rows);
+    }
+    counts::put_conflicts(out, producer.conflicts.as_deref());
 }
 
-fn read_producer(fields: &mut Fields<'_>) -> Option<(ProducerKey, Producer)> {
+fn read_producer(fields: &mut Fields<'_>, version: u32) -> Option<(ProducerKey, Producer)> {
     let key = (fields.u32()?, ProducerId::from_bytes(fields.array()?));
     let [announced, received, given_up] = [fields.u64()?, fields.u64()?, fields.u64()?];
     let last_seen_us = fields.i64()?;
@@ -208,10 +225,29 @@ fn read_producer(fields: &mut Fields<'_>) -> Option<(ProducerKey, Producer)> {
     let recent = (0..fields.u8()?)
         .map(|_| Some(Held { first: fields.u64()?, rows: fields.u32()?, crc: fields.u32()? }))
         .collect::<Option<VecDeque<_>>>()?;
-    let sound = recent.len() <= RECENT_MAX
-        && announced >= held.end()
-        && received.checked_add(given_up).is_some_and(|arrived| arrived <= announced);
-    sound.then_some((key, Producer { announced, received, given_up, last_seen_us, last_position, held, recent }))
+    let mut producer =
+        Producer { announced, received, given_up, last_seen_us, last_position, held, recent, ..Producer::default() };
+    producer.unsplit = received;
+    if version >= 4 {
+        producer.unsplit = fields.u64()?;
+        let tables = 0..fields.u8()?;
+        producer.tables = tables
+            .map(|_| Some((counts::take_table(fields)?, counts::take_rows(fields, version)?)))
+            .collect::<Option<_>>()?;
+        producer.conflicts = counts::take_conflicts(fields)?;
+    }
+    is_sound(&producer).then_some((key, producer))
+}
+
+/// What the books say of every producer.
+fn is_sound(producer: &Producer) -> bool {
+    let split = producer.tables.iter().try_fold(producer.unsplit, |sum, (_, rows)| {
+        sum.checked_add(rows.stored)?.checked_add(rows.duplicate_ids)?.checked_add(rows.quarantined)
+    });
+    producer.recent.len() <= RECENT_MAX
+        && producer.announced >= producer.held.end()
+        && producer.received.checked_add(producer.given_up).is_some_and(|arrived| arrived <= producer.announced)
+        && split == Some(producer.received)
 }
 
 /// Slices begin with the first id, follow each other and hold at least one id each.

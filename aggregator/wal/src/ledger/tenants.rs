@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use ridealong_common::table::Table;
 
-use crate::books::TableBooks;
+use crate::books::{ProducersForgotten, RowCounts, TableBooks};
 use crate::entry::LogId;
-use crate::record::Record;
 
 /// Far more than an aggregator serves: bounds what forged names could occupy.
 pub(crate) const TENANTS_MAX: usize = 10_000;
@@ -18,17 +17,20 @@ pub(super) struct Tenants {
     list: Vec<Tenant>,
 }
 
+#[derive(Clone)]
 pub(super) struct Tenant {
     pub name: Arc<str>,
-    pub counts: [Counts; Table::ALL.len()],
+    tables: [TableCounts; Table::ALL.len()],
+    pub forgotten: ProducersForgotten,
     salt: u128,
 }
 
+/// Of one table, each counted by itself: `rows` = `unnumbered` + `forgotten` + those of the producers in the list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Counts {
-    pub stored: u64,
-    pub duplicate: u64,
-    pub quarantined: u64,
+pub(super) struct TableCounts {
+    pub rows: RowCounts,
+    pub unnumbered: RowCounts,
+    pub forgotten: RowCounts,
 }
 
 impl Tenants {
@@ -44,13 +46,18 @@ impl Tenants {
         let number = self.list.len() as u32;
         let name: Arc<str> = name.into();
         self.by_name.insert(name.clone(), number);
-        self.list.push(Tenant { salt: self.log.salt(&name), name, counts: Default::default() });
+        let (tables, forgotten) = Default::default();
+        self.list.push(Tenant { salt: self.log.salt(&name), name, tables, forgotten });
         number
     }
 
     /// The same, unless there are too many.
     pub fn admit(&mut self, name: &str) -> Option<u32> {
         (self.list.len() < TENANTS_MAX || self.by_name.contains_key(name)).then(|| self.intern(name))
+    }
+
+    pub fn number(&self, name: &str) -> Option<u32> {
+        self.by_name.get(name).copied()
     }
 
     pub fn name(&self, tenant: u32) -> &Arc<str> {
@@ -67,12 +74,12 @@ impl Tenants {
         self.list[tenant as usize].salt ^ apart
     }
 
-    pub fn count(&mut self, tenant: u32, record: &Record<'_>) {
-        let counts = &mut self.list[tenant as usize].counts[index(record.table)];
-        let (duplicate, quarantined) = (record.duplicate_rows(), record.quarantined);
-        counts.stored += u64::from(record.rows - duplicate - quarantined);
-        counts.duplicate += u64::from(duplicate);
-        counts.quarantined += u64::from(quarantined);
+    pub fn count(&mut self, tenant: u32, table: Table, rows: RowCounts, numbered: bool) {
+        let counts = self.list[tenant as usize].table_mut(table);
+        counts.rows += rows;
+        if !numbered {
+            counts.unnumbered += rows;
+        }
     }
 
     pub fn names(&self) -> Vec<Arc<str>> {
@@ -83,8 +90,12 @@ impl Tenants {
         &self.list
     }
 
-    pub fn restore_count(&mut self, tenant: u32, table: Table, counts: Counts) {
-        self.list[tenant as usize].counts[index(table)] = counts;
+    pub fn get(&self, tenant: u32) -> &Tenant {
+        &self.list[tenant as usize]
+    }
+
+    pub fn get_mut(&mut self, tenant: u32) -> &mut Tenant {
+        &mut self.list[tenant as usize]
     }
 
     pub fn books(&self) -> Vec<TableBooks> {
@@ -96,21 +107,24 @@ impl Tenants {
 
 impl Tenant {
     /// The tables in which anything ever happened.
-    pub fn tables(&self) -> impl Iterator<Item = (Table, Counts)> + '_ {
-        Table::ALL.into_iter().zip(self.counts).filter(|(_, counts)| *counts != Counts::default())
+    pub fn tables(&self) -> impl Iterator<Item = (Table, TableCounts)> + '_ {
+        Table::ALL.into_iter().zip(self.tables).filter(|(_, counts)| *counts != TableCounts::default())
     }
 
-    fn books(&self) -> impl Iterator<Item = TableBooks> + '_ {
+    pub fn table_mut(&mut self, table: Table) -> &mut TableCounts {
+        let index = Table::ALL.iter().position(|each| *each == table).expect("a table is one of all tables");
+        &mut self.tables[index]
+    }
+
+    pub fn books(&self) -> impl Iterator<Item = TableBooks> + '_ {
         self.tables().map(|(table, counts)| TableBooks {
             tenant: self.name.clone(),
             table,
-            rows_stored: counts.stored,
-            rows_duplicate: counts.duplicate,
-            rows_quarantined: counts.quarantined,
+            rows_stored: counts.rows.stored,
+            rows_duplicate: counts.rows.duplicate(),
+            rows_quarantined: counts.rows.quarantined,
+            unnumbered: counts.unnumbered,
+            forgotten: counts.forgotten,
         })
     }
-}
-
-fn index(table: Table) -> usize {
-    Table::ALL.iter().position(|each| *each == table).expect("a table is one of all tables")
 }

@@ -5,7 +5,10 @@ use ridealong_common::table::Table;
 
 use super::*;
 use crate::disk::memory::MemoryDisk;
-use crate::testing::{append, duplicate, entries, identified, numbered, open, open_with, options, producer, stored};
+use crate::testing::{
+    append, duplicate, entries, identified, numbered, open, open_with, options, producer, stored, wait,
+};
+use crate::wal::model::assert_balanced;
 use crate::{Appended, NewEntry, Numbers};
 
 #[test]
@@ -98,6 +101,9 @@ fn gaps_and_producers_are_bounded_and_counted() {
     let books = wal.books();
     assert_eq!(books.producers.iter().map(|each| each.producer).collect::<Vec<_>>(), [producer(2), producer(3)]);
     assert_eq!((books.producers_forgotten.producers, books.producers_forgotten.received), (1, 4));
+    assert_eq!(books.forgotten, [("acme".into(), books.producers_forgotten)]);
+    assert_eq!((books.tables[0].forgotten.stored, books.tables[0].forgotten.duplicate_numbers), (4, 1));
+    assert_balanced(&books);
     wal.close();
     let replayed = open_with(tight(), &disk).unwrap().0.books();
     assert_eq!(replayed, books);
@@ -125,4 +131,81 @@ fn rows_set_aside_are_counted_once_and_may_come_again_mended() {
     wal.release(wal.durable()).unwrap();
     wal.close();
     assert_eq!(open(&disk).0.books().tables, books.tables);
+}
+
+/// Both entries are decided before the first one closes the gap that the second one fills.
+#[test]
+fn a_gap_given_up_in_the_group_that_fills_it_is_none() {
+    let disk = MemoryDisk::default();
+    let tight = || crate::WalOptions { intervals_max: 3, ..options() };
+    let (wal, _) = open_with(tight(), &disk).unwrap();
+    for first in [0, 10, 20] {
+        append(&wal, numbered(first, 1)).unwrap();
+    }
+    disk.hold_syncs();
+    let held = wal.submit(numbered(21, 1)).unwrap();
+    disk.until_held();
+    let answers = [wal.submit(numbered(30, 1)).unwrap(), wal.submit(numbered(5, 2)).unwrap()];
+    disk.release_syncs();
+    wait(held).unwrap();
+    for answer in answers {
+        assert!(wait(answer).unwrap().stored > 0);
+    }
+    let books = wal.books();
+    let of = &books.producers[0];
+    assert_eq!((of.announced, of.received, of.given_up, of.missing), (31, 7, 7, 17));
+    assert_eq!(of.rows().stored, 7);
+    assert_balanced(&books);
+    wal.close();
+    assert_eq!(open_with(tight(), &disk).unwrap().0.books(), books);
+}
+
+#[test]
+fn alarms_are_kept_with_who_raised_them() {
+    let disk = MemoryDisk::default();
+    let (wal, _) = open(&disk);
+    let other = |first, at| NewEntry {
+        numbers: Some(Numbers { crc: 99, ..numbered(first, 4).numbers.unwrap() }),
+        received_at_us: at,
+        ..numbered(first, 4)
+    };
+    for first in [0, 4, 8] {
+        append(&wal, numbered(first, 4)).unwrap();
+    }
+    for (first, at) in [(4, 10), (0, 20), (8, 30)] {
+        append(&wal, other(first, at)).unwrap();
+    }
+    let conflicts = wal.books().producers[0].conflicts;
+    let conflict = |first, at_us| crate::Conflict { first, rows: 4, at_us };
+    let expected = crate::Conflicts { count: 3, first: conflict(4, 10), last: conflict(8, 30) };
+    assert_eq!(conflicts, Some(expected));
+    let books = wal.books();
+    wal.release(wal.durable()).unwrap();
+    wal.close();
+    let (wal, report) = open(&disk);
+    assert_eq!(wal.books().producers, books.producers, "{report:?}");
+}
+
+/// Of a position further back than is remembered there are no books, rather than wrong ones.
+#[test]
+fn books_too_long_ago_are_refused() {
+    let disk = MemoryDisk::default();
+    let (wal, _) = open(&disk);
+    for first in 0..3 {
+        append(&wal, numbered(first, 1)).unwrap();
+    }
+    assert_eq!(wal.tenant_books("acme", Position(1)).unwrap().tables[0].rows_stored, 1);
+    assert_eq!(wal.oldest_stored_after(Position(1)), Some(1_000_000));
+    wal.release(wal.durable()).unwrap();
+    append(&wal, numbered(0, 90)).unwrap();
+    for first in 0..200 {
+        append(&wal, numbered(first * 100, 90)).unwrap();
+    }
+    wal.release(wal.durable()).unwrap();
+    wal.close();
+    let (wal, _) = open(&disk);
+    assert_eq!(wal.tenant_books("acme", Position(1)), None);
+    let now = wal.tenant_books("acme", wal.durable()).unwrap();
+    assert_eq!(now.tables, wal.books().tables);
+    assert_eq!(wal.tenant_books("nobody", wal.durable()).unwrap().tables, []);
 }

@@ -17,7 +17,7 @@ use crate::disk::memory::{Faults, MemoryDisk};
 use crate::queue::{Answer, AppendError};
 use crate::release::checkpoint;
 use crate::testing::{entries, open, producer, wait};
-use crate::{NewEntry, Numbers, Wal};
+use crate::{NewEntry, Numbers, RowCounts, TenantBooks, Wal};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -134,13 +134,24 @@ struct Life {
     under_way: Vec<NewEntry>,
     released: u64,
     made: u64,
+    /// The books of both tenants at moments of this start.
+    history: Vec<[TenantBooks; 2]>,
 }
 
 impl Life {
     fn new() -> Self {
         let disk = MemoryDisk::default();
         let (wal, _) = open(&disk);
-        Self { disk, wal, model: Model::default(), maybe: Vec::new(), under_way: Vec::new(), released: 0, made: 0 }
+        Self {
+            disk,
+            wal,
+            model: Model::default(),
+            maybe: Vec::new(),
+            under_way: Vec::new(),
+            released: 0,
+            made: 0,
+            history: Vec::new(),
+        }
     }
 
     fn live(&mut self, step: Step) {
@@ -276,6 +287,8 @@ impl Life {
         let (wal, report) = open(&disk);
         assert_eq!(report.log_id, self.wal.log_id());
         (self.wal, self.disk) = (wal, disk);
+        // What was maybe there is there now, or is not.
+        self.history.clear();
         let found = report.durable.0.checked_sub(self.model.records).expect("nothing acknowledged is lost") as usize;
         // What was cut and not synced may come back until the next append, which begins a new segment.
         let maybe = if found == 0 { self.maybe.clone() } else { std::mem::take(&mut self.maybe) };
@@ -298,13 +311,42 @@ impl Life {
         self.wal.release(position)
     }
 
-    fn check(&self) {
+    fn check(&mut self) {
         self.model.assert_books(&self.wal.books());
+        self.check_history();
         let oldest = self.wal.oldest();
         assert!(oldest.0 <= self.released + 1, "only what was released is gone");
         let expected: Vec<_> = self.model.log.iter().filter(|entry| entry.position >= oldest).cloned().collect();
         assert_eq!(entries(&self.wal), expected);
     }
+}
+
+/// The tenants of every life.
+const TENANTS: [&str; 2] = ["acme", "other"];
+
+impl Life {
+    /// The books as of an earlier moment are what they were then.
+    fn check_history(&mut self) {
+        for then in &self.history {
+            for (tenant, then) in TENANTS.iter().zip(then) {
+                let now = self.wal.tenant_books(tenant, then.position).expect("a few records ago");
+                assert_eq!(comparable(now), comparable(then.clone()));
+            }
+        }
+        let now = self.wal.durable();
+        self.history.push(TENANTS.map(|tenant| self.wal.tenant_books(tenant, now).expect("of now")));
+    }
+}
+
+/// Without what may not be there in the one, and is empty in the other.
+fn comparable(mut books: TenantBooks) -> TenantBooks {
+    books.producers.iter_mut().for_each(|producer| {
+        producer.tables.retain(|(_, rows)| *rows != RowCounts::default());
+        (producer.missing_ranges, producer.last_seen_us, producer.conflicts) = Default::default();
+    });
+    books.producers.retain(|producer| producer.announced > 0);
+    books.tables.retain(|table| table.received() > 0);
+    books
 }
 
 /// The same lives in every run; raise the cases or change the seed to look further.

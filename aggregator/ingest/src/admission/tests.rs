@@ -1,0 +1,68 @@
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use ridealong_model::lake::{FlushError, LakeStatus};
+
+use super::*;
+
+/// A lake that is so far behind.
+#[derive(Default)]
+struct Behind(AtomicU64);
+
+#[async_trait]
+impl Lake for Behind {
+    async fn flush(&self) -> Result<(), FlushError> {
+        Ok(())
+    }
+
+    fn unread_bytes(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn status(&self) -> LakeStatus {
+        LakeStatus::default()
+    }
+}
+
+fn admission(bytes_max: u64, unread: u64) -> (Admission, Arc<Behind>) {
+    let lake = Arc::new(Behind(AtomicU64::new(unread)));
+    (Admission::new(Budget::new(bytes_max), lake.clone()), lake)
+}
+
+#[tokio::test]
+async fn waits_for_the_lake_and_then_gives_up() {
+    let (admission, lake) = admission(1 << 30, UNREAD_BYTES_MAX + 1);
+    assert!(matches!(admission.enter(1).await, Err(Refusal::Busy)));
+    assert_eq!(admission.budget().status().refused, 1);
+    let entering = tokio::spawn({
+        let admission = admission.clone();
+        async move { admission.enter(1).await.is_ok() }
+    });
+    tokio::time::sleep(PATIENCE / 2).await;
+    lake.0.store(0, Ordering::Relaxed);
+    assert!(entering.await.unwrap());
+}
+
+#[tokio::test]
+async fn memory_is_taken_for_the_work_and_given_back() {
+    let (admission, _) = admission(1 << 30, 0);
+    let share = admission.enter(64 << 20).await.unwrap();
+    assert_eq!(share.bytes(), 512 << 20);
+    assert!(matches!(admission.enter(64 << 20).await, Err(Refusal::Busy)));
+    drop(share);
+    assert!(admission.enter(64 << 20).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_crowd_is_refused_at_once() {
+    let (admission, _) = admission(1 << 30, u64::MAX);
+    let started = Instant::now();
+    let crowd = (0..WAITING_MAX + 10).map(|_| admission.enter(1));
+    let refused = futures::future::join_all(crowd).await;
+    assert!(refused.iter().all(Result::is_err));
+    assert!(started.elapsed() < PATIENCE * 2, "they wait side by side");
+    let (first, _) = futures::future::join(admission.enter(1), async {}).await;
+    assert!(first.is_err());
+}

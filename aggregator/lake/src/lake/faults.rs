@@ -1,0 +1,174 @@
+//! A flush that dies at every one of its calls, or of which any one call fails: each row that was acknowledged is there
+//! exactly once afterwards, and the tables can be written on.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use ridealong_common::rows::RequestRow;
+use ridealong_wal::{NewEntry, WalOptions};
+
+use super::*;
+use crate::convert::tests::request;
+use crate::store::forgetful::{Fault, Forgetful};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Running {
+    wal: Wal,
+    lake: Lake,
+    files: Arc<Forgetful>,
+}
+
+fn open(folder: &Path, files: Forgetful) -> Running {
+    let (wal, _) = Wal::open(WalOptions::new(folder.join("log"))).expect("a log");
+    let files = Arc::new(files);
+    let mut options = LakeOptions::new(folder.join("lake"));
+    options.files = files.clone();
+    options.flush_age = Duration::from_secs(100_000);
+    let lake = Lake::open(options, wal.clone()).expect("a lake");
+    Running { wal, lake, files }
+}
+
+impl Running {
+    fn append(&self, runtime: &Runtime, first: u64, count: u64) {
+        let rows: Vec<RequestRow> = (first..first + count).map(request).collect();
+        let entry = NewEntry {
+            tenant: Arc::from("default"),
+            table: Table::Requests,
+            received_at_us: 1,
+            numbers: None,
+            announced: 0,
+            rows: count as u32,
+            event_ids: None,
+            quarantined_rows: Vec::new(),
+            payload: RequestRow::block(&rows, &Default::default()).encode().expect("encodes").into(),
+        };
+        runtime.block_on(self.wal.append(entry)).expect("appended");
+    }
+
+    fn flush(&self, runtime: &Runtime) -> bool {
+        runtime.block_on(self.lake.flush()).is_ok()
+    }
+
+    /// Rows in memory and in files; every file is whole.
+    fn rows(&self, runtime: &Runtime) -> u64 {
+        let snapshot = runtime.block_on(self.lake.pin("default", PATIENCE)).expect("caught up");
+        let Some(table) = snapshot.table(Table::Requests) else { return 0 };
+        for file in &table.cold.files {
+            let bytes = std::fs::read(format!("/{}", file.path)).expect("a file of the table");
+            assert_eq!(bytes.len() as u64, file.bytes);
+            assert!(bytes.starts_with(b"PAR1") && bytes.ends_with(b"PAR1"), "{} is torn", file.path);
+        }
+        table.hot.iter().map(|batch| batch.num_rows() as u64).sum::<u64>() + table.cold.rows()
+    }
+
+    fn stop(&self) {
+        self.lake.shared.closing.cancel();
+        self.wal.close();
+    }
+}
+
+/// A table of ten rows, and five that are still hot.
+fn begun(folder: &Path, runtime: &Runtime) -> Running {
+    std::fs::create_dir_all(folder.join("lake")).expect("a folder");
+    let running = open(folder, Forgetful::new(&folder.join("lake")));
+    running.append(runtime, 0, 10);
+    assert!(running.flush(runtime));
+    running.append(runtime, 10, 5);
+    running
+}
+
+/// What is found after a power cut, opened again.
+fn again(running: &Running, from: &Path, into: &Path, seed: u64) -> Running {
+    std::fs::create_dir_all(into.join("log")).expect("a folder");
+    for file in std::fs::read_dir(from.join("log")).expect("listed").flatten() {
+        // Synced, all of it: the log has tests of its own for what is not.
+        std::fs::copy(file.path(), into.join("log").join(file.file_name())).expect("copied");
+    }
+    open(into, running.files.after_power_loss(&into.join("lake"), seed))
+}
+
+fn calls_of_a_flush(runtime: &Runtime) -> u64 {
+    let folder = tempfile::tempdir().expect("a folder");
+    let running = begun(folder.path(), runtime);
+    let before = running.files.calls();
+    assert!(running.flush(runtime));
+    let calls = running.files.calls() - before;
+    running.stop();
+    assert!(calls >= 8, "a file and a commit, each written, synced, named, and its folder synced: {calls}");
+    calls
+}
+
+#[test]
+fn a_flush_that_dies_at_any_call_loses_and_doubles_nothing() {
+    let runtime = Runtime::new().expect("a runtime");
+    for calls in 0..=calls_of_a_flush(&runtime) {
+        for seed in 0..4 {
+            let folder = tempfile::tempdir().expect("a folder");
+            let (before, after) = (folder.path().join("before"), folder.path().join("after"));
+            let running = begun(&before, &runtime);
+            running.files.die_after(calls);
+            running.flush(&runtime);
+            running.stop();
+            let found = again(&running, &before, &after, seed);
+            assert_eq!(found.rows(&runtime), 15, "died after {calls} calls, seed {seed}");
+            found.append(&runtime, 15, 1);
+            assert!(found.flush(&runtime), "the table can be written on");
+            assert_eq!(found.rows(&runtime), 16, "died after {calls} calls, seed {seed}");
+            found.stop();
+        }
+    }
+}
+
+#[test]
+fn any_call_of_a_flush_may_fail_once() {
+    let runtime = Runtime::new().expect("a runtime");
+    for calls in 0..calls_of_a_flush(&runtime) {
+        for fault in [Fault::Refused, Fault::Full, Fault::Unnoticed] {
+            let folder = tempfile::tempdir().expect("a folder");
+            let (before, after) = (folder.path().join("before"), folder.path().join("after"));
+            let running = begun(&before, &runtime);
+            running.files.fail_after(calls, fault);
+            running.flush(&runtime);
+            assert_eq!(running.rows(&runtime), 15, "{fault:?} at call {calls}");
+            assert!(running.flush(&runtime), "{fault:?} at call {calls}: it goes on by itself");
+            assert_eq!(running.rows(&runtime), 15, "{fault:?} at call {calls}");
+            running.append(&runtime, 15, 1);
+            assert!(running.flush(&runtime));
+            running.stop();
+            let found = again(&running, &before, &after, calls);
+            assert_eq!(found.rows(&runtime), 16, "{fault:?} at call {calls}");
+            found.stop();
+        }
+    }
+}
+
+#[test]
+fn a_torn_last_commit_is_set_aside_and_its_rows_come_from_the_log() {
+    let runtime = Runtime::new().expect("a runtime");
+    for torn in [0, 1, 2, 3] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let running = begun(folder.path(), &runtime);
+        assert!(running.flush(&runtime));
+        running.stop();
+        let commit = folder.path().join("lake/default/requests/_delta_log/00000000000000000002.json");
+        let mut bytes = std::fs::read(&commit).expect("the last commit");
+        match torn {
+            0 => bytes.clear(),
+            1 => bytes.truncate(bytes.len() / 2),
+            2 => bytes.fill(0),
+            _ => bytes[0] = b'x',
+        }
+        std::fs::write(&commit, bytes).expect("written");
+        let running = open(folder.path(), Forgetful::new(&folder.path().join("lake")));
+        assert_eq!(running.rows(&runtime), 15);
+        running.append(&runtime, 15, 1);
+        assert!(running.flush(&runtime));
+        assert_eq!(running.rows(&runtime), 16);
+        running.stop();
+        assert!(commit.is_file() && commit.with_extension("json.torn").is_file());
+        let running = open(folder.path(), Forgetful::new(&folder.path().join("lake")));
+        assert_eq!(running.rows(&runtime), 16);
+        running.stop();
+    }
+}
