@@ -1,6 +1,5 @@
 //! `/quarantine`: what was set aside, to be looked at, corrected, and let in again.
-//!
-//! A row of the table is never changed; the one of an event with the highest revision is in force.
+//! SQL shows of each event the row that is in force.
 
 mod cursor;
 mod filter;
@@ -187,9 +186,7 @@ async fn page(
     let (conditions, params) = filter.conditions();
     let sql = format!(
         r#"SELECT event_id, "timestamp", source_table, reason, detail, payload, source, event_type, status, revision
-           FROM (SELECT *, row_number() OVER (PARTITION BY event_id, source_table ORDER BY revision DESC) AS newest
-                 FROM quarantine)
-           WHERE newest = 1 AND {conditions} ORDER BY "timestamp" DESC, event_id DESC LIMIT {}"#,
+           FROM quarantine WHERE {conditions} ORDER BY "timestamp" DESC, event_id DESC LIMIT {}"#,
         limit + 1
     );
     let request =

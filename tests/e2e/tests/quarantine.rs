@@ -103,6 +103,9 @@ async fn what_was_set_aside_is_corrected_and_replayed_once() -> Result<()> {
     aggregator.restart().await?;
     assert_eq!(listed(&aggregator, "").await?.len(), 0);
     assert_eq!(listed(&aggregator, "?status=all").await?.len(), 2);
+    let standings = "SELECT status, revision FROM quarantine ORDER BY status";
+    let expected = [json!({ "status": "discarded", "revision": 2 }), json!({ "status": "replayed", "revision": 3 })];
+    assert_eq!(aggregator.rows(standings).await?, expected);
     Ok(())
 }
 

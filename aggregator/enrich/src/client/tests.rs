@@ -7,9 +7,12 @@ fn seen(text: &str) -> (Option<&'static str>, Option<String>, Option<String>, bo
     (client.device_type, text(&client.platform), text(&client.browser), client.is_bot)
 }
 
+/// User agent, kind of device, platform, browser.
+type Case = (&'static str, Option<&'static str>, Option<&'static str>, Option<&'static str>);
+
 #[test]
 fn the_kinds_of_devices_are_told_apart() {
-    let cases: &[(&str, Option<&str>, Option<&str>, Option<&str>)] = &[
+    let cases: [Case; 11] = [
         (
             "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36",
             Some("desktop"),
@@ -67,7 +70,7 @@ fn the_kinds_of_devices_are_told_apart() {
         ("curl/8.14.1", None, None, Some("curl")),
         ("nonsense", None, None, None),
     ];
-    for (text, device, platform, browser) in cases {
+    for (text, device, platform, browser) in &cases {
         let expected = (*device, platform.map(str::to_owned), browser.map(str::to_owned), *device == Some(kind::BOT));
         assert_eq!(seen(text), expected, "{text}");
     }
