@@ -46,6 +46,11 @@ pub const SETTINGS: &[Setting] = &[
     Setting::new("ids-max", "N", "Event ids remembered to find repeats, at 24 bytes of memory each").default("4194304"),
     Setting::new("ids-window", "DURATION", "How long an event id is remembered, as far as ids-max allows")
         .default("7d"),
+    Setting::new(
+        "geo-file",
+        "FILE",
+        "MaxMind DB file (.mmdb) that gives events the country and region of their address",
+    ),
     Setting::new("log-level", "LEVEL", "error, warn, info, debug or trace; or a filter such as ridealong_wal=debug")
         .default("info"),
     Setting::new("log-format", "FORMAT", "text or json").default("text"),
@@ -66,6 +71,7 @@ pub struct Config {
     pub queries_max: u64,
     pub ids_max: u64,
     pub ids_window: Duration,
+    pub geo_file: Option<PathBuf>,
     pub log_level: String,
     pub log_json: bool,
 }
@@ -106,6 +112,7 @@ impl Config {
             queries_max,
             ids_max,
             ids_window: read.required("ids-window"),
+            geo_file: read.optional("geo-file"),
             log_level: read.required("log-level"),
             log_json: log_format == "json",
         };

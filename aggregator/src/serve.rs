@@ -7,11 +7,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use ridealong_api::{Disk, Limits, Services, router};
+use ridealong_catalog::Catalog;
 use ridealong_edge::body::Bodies;
-use ridealong_ingest::{Admission, Ingest};
+use ridealong_enrich::Places;
+use ridealong_ingest::{Admission, Enricher, Ingest};
 use ridealong_lake::{Lake, LakeOptions};
 use ridealong_model::budget::Budget;
 use ridealong_query::{Engine, EngineOptions};
+use ridealong_wal::disk::RealDisk;
 use ridealong_wal::{OpenError, Wal, WalOptions};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
@@ -37,14 +40,18 @@ pub fn serve(config: Config, unknown_variables: &[String], salvage: bool) -> Res
     let started = Instant::now();
     let _lock = FolderLock::take(&config.data)?;
     let data = config.data.canonicalize().context("cannot find the data folder")?;
+    let catalog = start_catalog(&data)?;
+    let enricher = start_enricher(&config)?;
     let wal = start_wal(&config, &data, salvage)?;
     let budget = Budget::new(config.memory_max.bytes());
     memory::watch(Arc::clone(&budget))?;
     let lake = start_lake(&config, &data, &wal, &budget)?;
-    let ingest = Ingest::new(wal.clone());
-    let engine = start_engine(&config, &lake, &ingest, &budget)?;
+    let ingest = Ingest::new(wal.clone(), catalog.clone(), enricher.clone());
+    let engine = start_engine(&config, &lake, &ingest, &catalog, &budget)?;
     let services = Services {
         ingest,
+        catalog,
+        segment_check: Arc::clone(&engine) as _,
         admission: Admission::new(budget, Arc::new(lake.clone())),
         engine: Arc::clone(&engine) as _,
         lake: Arc::new(lake.clone()),
@@ -101,6 +108,19 @@ fn start_wal(config: &Config, data: &Path, salvage: bool) -> Result<Wal> {
     Ok(wal)
 }
 
+fn start_catalog(data: &Path) -> Result<Catalog> {
+    let disk = RealDisk::new(&data.join("catalog")).context("cannot make the catalog's folder")?;
+    Catalog::open(Arc::new(disk)).context("cannot open the catalog")
+}
+
+fn start_enricher(config: &Config) -> Result<Enricher> {
+    let places = match &config.geo_file {
+        Some(file) => Places::open(file).context("cannot use geo-file")?,
+        None => Places::default(),
+    };
+    Ok(Enricher::new(places))
+}
+
 fn start_lake(config: &Config, data: &Path, wal: &Wal, budget: &Arc<Budget>) -> Result<Lake> {
     let mut options = LakeOptions::new(data.join("lake"));
     options.flush_age = config.flush_age;
@@ -111,7 +131,13 @@ fn start_lake(config: &Config, data: &Path, wal: &Wal, budget: &Arc<Budget>) -> 
     Lake::open(options, wal.clone()).context("cannot open the lake")
 }
 
-fn start_engine(config: &Config, lake: &Lake, ingest: &Ingest, budget: &Arc<Budget>) -> Result<Arc<Engine>> {
+fn start_engine(
+    config: &Config,
+    lake: &Lake,
+    ingest: &Ingest,
+    catalog: &Catalog,
+    budget: &Arc<Budget>,
+) -> Result<Arc<Engine>> {
     let options = EngineOptions {
         threads: config.query_threads,
         memory_bytes: config.query_memory.bytes() as usize,
@@ -119,7 +145,8 @@ fn start_engine(config: &Config, lake: &Lake, ingest: &Ingest, budget: &Arc<Budg
         queries_max: config.queries_max as usize,
     };
     let engine = Engine::start(lake.clone(), options).context("cannot start the query engine")?;
-    Ok(Arc::new(engine.with_ledger(Arc::new(ingest.clone()))))
+    let engine = engine.with_ledger(Arc::new(ingest.clone())).with_segments(Arc::new(catalog.clone()));
+    Ok(Arc::new(engine))
 }
 
 fn disk(data: &Path) -> Disk {

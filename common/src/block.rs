@@ -17,6 +17,7 @@
 //! A column that is absent is null in every row. A column that the reader does not know is skipped. The variants' order
 //! is the format: add at the end only. [`Block::check`] is the gate: what passes it can be read without a panic.
 
+mod amend;
 mod build;
 mod encoder;
 mod read;

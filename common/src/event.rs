@@ -26,6 +26,10 @@ pub struct TrackedEvent {
     pub version: Option<String>,
     pub environment: Option<String>,
     pub schema_version: Option<String>,
+    /// The clock when it was sent, of the sender by whose clock `timestamp` is; not stored.
+    pub sent_at: Option<Timestamp>,
+    /// What the aggregator changed: a JSON array of {field, rule, before, after}, as text.
+    pub corrections: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -64,10 +68,39 @@ pub enum EventFault {
     TooLong { field: String, bytes: usize, max: usize },
     #[error("{field} is nested deeper than {EVENT_DEPTH_MAX} levels")]
     TooDeep { field: String },
-    #[error("timestamp must be RFC 3339, for example 2026-11-20T08:15:30.123Z, this is {0:?}")]
-    Time(String),
-    #[error("{field} must lie between {min} and {max}")]
+    #[error("{field} must be RFC 3339, for example 2026-11-20T08:15:30.123Z, this is {found:?}")]
+    Time { field: String, found: String },
+    #[error("{field} must lie between {min} and {}", if *.max == f64::MAX { "the largest number".to_owned() } else { .max.to_string() })]
     Range { field: String, min: f64, max: f64 },
+    /// Only where a kind of event asks for it.
+    #[error("{field} is missing: {wanted}")]
+    Missing { field: String, wanted: &'static str },
+}
+
+impl EventFault {
+    /// Whether it is no event at all; anything else is an event with a fault.
+    pub fn is_no_event(&self) -> bool {
+        matches!(self, Self::NotAnObject(_) | Self::TypeMissing)
+    }
+
+    /// What a value is, in words.
+    pub fn kind_of(value: &Value) -> &'static str {
+        kind_of(value)
+    }
+
+    /// A short, stable word.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::NotAnObject(_) => "not_an_object",
+            Self::TypeMissing => "no_event_type",
+            Self::Kind { .. } => "wrong_type",
+            Self::TooLong { .. } => "too_long",
+            Self::TooDeep { .. } => "too_deep",
+            Self::Time { .. } => "bad_time",
+            Self::Range { .. } => "out_of_range",
+            Self::Missing { .. } => "missing_field",
+        }
+    }
 }
 
 impl TrackedEvent {
@@ -75,9 +108,13 @@ impl TrackedEvent {
         let root = Fields::of("", value)?;
         let event_type = root.text("eventType")?.filter(|text| !text.is_empty()).ok_or(EventFault::TypeMissing)?;
         let event_id = root.text("eventId")?.filter(|text| !text.is_empty());
+        let timestamp = root.time("timestamp")?;
         Ok(Self {
             event_id: event_id.map_or_else(EventId::draw, |text| EventId::from_caller(&text)),
-            timestamp: root.time("timestamp")?.unwrap_or(now),
+            timestamp: timestamp.unwrap_or(now),
+            // Without a timestamp it is by our clock.
+            sent_at: root.time("sentAt")?.filter(|_| timestamp.is_some()),
+            corrections: None,
             event_type,
             event_category: root.text("eventCategory")?,
             user_id: root.text("userId")?,
@@ -194,7 +231,10 @@ impl<'a> Fields<'a> {
 
     fn time(&self, name: &str) -> Result<Option<Timestamp>, EventFault> {
         let Some(text) = self.text(name)? else { return Ok(None) };
-        Timestamp::parse(&text).map(Some).ok_or(EventFault::Time(text))
+        match Timestamp::parse(&text) {
+            Some(time) => Ok(Some(time)),
+            None => Err(EventFault::Time { field: self.named(name), found: text }),
+        }
     }
 
     fn object(&self, name: &str) -> Result<Option<Fields<'a>>, EventFault> {

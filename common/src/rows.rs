@@ -231,6 +231,7 @@ impl TrackedEvent {
             .texts(events::REFERRER, text(|row| &row.context.referrer))
             .texts(events::CONSENT, text(|row| &row.context.consent))
             .texts(events::SCHEMA_VERSION, text(|row| &row.schema_version))
+            .texts(events::CORRECTIONS, text(|row| &row.corrections))
     }
 }
 

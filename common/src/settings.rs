@@ -322,7 +322,7 @@ pub fn by_json_key(settings: &'static [Setting], key: &str) -> Result<&'static S
 }
 
 /// The valid name nearest to a mistyped one.
-fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let near = known.map(|key| (strsim::damerau_levenshtein(name, key), key)).min();
     near.filter(|(distance, _)| *distance <= 1 + name.len() / 3).map(|(_, key)| key)
 }

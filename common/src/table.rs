@@ -175,6 +175,11 @@ columns! { events:
     22 REFERRER "referrer" Text optional;
     23 CONSENT "consent" Text optional;
     24 SCHEMA_VERSION "schema_version" Text optional;
+    25 BROWSER "browser" Text optional;
+    26 IS_BOT "is_bot" Boolean optional;
+    27 HOUR "hour" Integer optional;
+    28 WEEKDAY "weekday" Integer optional;
+    29 CORRECTIONS "corrections" Text optional;
 }
 
 columns! { host_metrics:
@@ -225,6 +230,8 @@ columns! { quarantine:
     7 PAYLOAD "payload" Text optional;
     8 SOURCE "source" Text optional;
     9 EVENT_TYPE "event_type" Text optional;
+    10 STATUS "status" Text required;
+    11 REVISION "revision" Integer required;
 }
 
 columns! { visits:

@@ -12,7 +12,7 @@ use ridealong_common::limits::{BATCH_BYTES_MAX, EVENT_BYTES_MAX};
 use ridealong_common::time::Timestamp;
 use ridealong_edge::Failure;
 use ridealong_edge::body::json as read_json;
-use ridealong_edge::events::{Outcome, batch, batch_answer, single_answer};
+use ridealong_edge::events::{Outcome, Taken, batch, batch_answer, single_answer};
 use ridealong_edge::parameters::Parameters;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -67,7 +67,7 @@ async fn spool(services: &LocalServices, values: &[Value]) -> Result<Vec<Outcome
         services.recent.add(valid);
     }
     let outcomes = read.into_iter().map(|event| match event {
-        Ok(event) => Ok((event.event_id.to_string(), "spooled")),
+        Ok(event) => Ok(Taken { event_id: event.event_id.to_string(), status: "spooled", fault: None }),
         Err(fault) => Err(fault.to_string()),
     });
     Ok(outcomes.collect())

@@ -23,5 +23,6 @@ pub(crate) async fn batches(
         "storedTo": receipt.stored_to,
         "stored": receipt.stored,
         "duplicate": receipt.duplicate,
+        "quarantined": receipt.quarantined,
     })))
 }

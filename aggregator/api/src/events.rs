@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, StatusCode};
 use ridealong_common::limits::{BATCH_BYTES_MAX, EVENT_BYTES_MAX};
 use ridealong_edge::Failure;
 use ridealong_edge::body::json as read_json;
-use ridealong_edge::events::{Outcome, batch, batch_answer, single_answer};
+use ridealong_edge::events::{Outcome, Taken, batch, batch_answer, single_answer};
 use ridealong_ingest::{EventReceipt, EventStatus};
 use serde_json::Value;
 
@@ -44,10 +44,12 @@ async fn store(services: &Services, events: &[Value]) -> Result<Vec<Outcome>, Fa
 }
 
 fn outcome(receipt: EventReceipt) -> Outcome {
-    let id = receipt.event_id.map(|id| id.to_string()).unwrap_or_default();
+    let event_id = receipt.event_id.map(|id| id.to_string()).unwrap_or_default();
+    let taken = |status, fault| Ok(Taken { event_id, status, fault });
     match receipt.status {
-        Ok(EventStatus::Stored) => Ok((id, "stored")),
-        Ok(EventStatus::Duplicate) => Ok((id, "duplicate")),
+        Ok(EventStatus::Stored) => taken("stored", None),
+        Ok(EventStatus::Duplicate) => taken("duplicate", None),
+        Ok(EventStatus::Quarantined) => taken("quarantined", receipt.fault),
         Err(fault) => Err(fault.to_string()),
     }
 }

@@ -10,9 +10,7 @@ pub(crate) fn refused(refusal: Refusal) -> Failure {
     let detail = refusal.to_string();
     match &refusal {
         Refusal::Frame(FrameError::TooLarge(_)) => Failure::new(413, "batch-too-large", "Batch too large", detail),
-        Refusal::Frame(_) | Refusal::Block { .. } | Refusal::Count { .. } => {
-            Failure::new(400, "invalid-batch", "Not a batch", detail)
-        }
+        Refusal::Frame(_) | Refusal::Block { .. } => Failure::new(400, "invalid-batch", "Not a batch", detail),
         Refusal::Busy => Failure::unavailable("busy", detail),
         Refusal::NotDurable(_) => Failure::unavailable("not-durable", detail),
     }

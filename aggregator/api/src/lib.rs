@@ -4,6 +4,7 @@
 //! [`router`] is the map of all paths.
 
 mod batches;
+mod config;
 mod events;
 mod failure;
 mod flush;
@@ -11,6 +12,7 @@ mod health;
 mod lag;
 mod performance;
 mod prometheus;
+mod quarantine;
 mod query;
 mod recent;
 mod router;

@@ -9,7 +9,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::TimeoutLayer;
 
 use crate::services::Services;
-use crate::{batches, events, flush, health, performance, prometheus, query, recent, stats};
+use crate::{batches, config, events, flush, health, performance, prometheus, quarantine, query, recent, stats};
 use ridealong_edge::Failure;
 use ridealong_edge::loopback::require_loopback_host;
 
@@ -18,6 +18,10 @@ pub fn router(services: Services) -> Router {
     let analytics = Router::new()
         .route("/track", post(events::track))
         .route("/batch-track", post(events::batch_track))
+        .route("/config", get(config::get).put(config::put))
+        .route("/quarantine", get(quarantine::list))
+        .route("/quarantine/replay", post(quarantine::replay))
+        .route("/quarantine/{eventId}", get(quarantine::one).patch(quarantine::change))
         .route("/query", post(query::query))
         .route("/health", get(health::health))
         .route("/stats", get(stats::stats))

@@ -6,12 +6,14 @@ use std::time::Instant;
 use axum::body::Body;
 use axum::http::HeaderMap;
 use bytes::Bytes;
+use ridealong_catalog::Catalog;
 use ridealong_edge::Failure;
 use ridealong_edge::body::{Bodies, Held, announced, discard};
 use ridealong_ingest::{Admission, Ingest};
 use ridealong_model::budget::Share;
 use ridealong_model::lake::Lake;
 use ridealong_model::query::QueryEngine;
+use ridealong_model::segment::SegmentCheck;
 use ridealong_model::tenant::TenantId;
 
 use crate::failure::refused;
@@ -21,6 +23,9 @@ use crate::health::Disk;
 #[derive(Clone)]
 pub struct Services {
     pub ingest: Ingest,
+    pub catalog: Catalog,
+    /// Knows which rules of segments are valid.
+    pub segment_check: Arc<dyn SegmentCheck>,
     pub admission: Admission,
     pub engine: Arc<dyn QueryEngine>,
     pub lake: Arc<dyn Lake>,

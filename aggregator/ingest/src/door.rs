@@ -3,20 +3,23 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use ridealong_catalog::Catalog;
 use ridealong_common::event::Defaults;
 use ridealong_common::ids::ProducerId;
 use ridealong_common::time::Timestamp;
 use ridealong_model::tenant::TenantId;
-use ridealong_wal::{Appended, Books, Position, TenantBooks, Wal};
+use ridealong_wal::{Books, Position, TenantBooks, Wal};
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use crate::commit::commit;
+use crate::correct::correct;
 use crate::decode::decode;
-use crate::events::{self, EventReceipt, EventStatus};
+use crate::enrich::{Enriched, Enricher};
+use crate::events::{self, EventReceipt, EventStatus, Reading};
 use crate::refusal::Refusal;
 use crate::tally::{Door, Tally, TallySnapshot};
-use crate::validate::{Validated, validate};
+use crate::validate::validate;
 
 /// Frames expanded at once: each may take 32 MiB and more while it is checked.
 const DECODING_MAX: usize = 4;
@@ -29,19 +32,22 @@ pub struct FrameReceipt {
     pub stored_to: u64,
     pub stored: u64,
     pub duplicate: u64,
+    pub quarantined: u64,
 }
 
 /// Takes what arrives. Cheap to clone.
 #[derive(Clone)]
 pub struct Ingest {
-    wal: Wal,
+    pub(crate) wal: Wal,
+    pub(crate) catalog: Catalog,
+    pub(crate) enricher: Enricher,
     tally: Tally,
     decoding: Arc<Semaphore>,
 }
 
 impl Ingest {
-    pub fn new(wal: Wal) -> Self {
-        Self { wal, tally: Tally::new(), decoding: Arc::new(Semaphore::new(DECODING_MAX)) }
+    pub fn new(wal: Wal, catalog: Catalog, enricher: Enricher) -> Self {
+        Self { wal, catalog, enricher, tally: Tally::new(), decoding: Arc::new(Semaphore::new(DECODING_MAX)) }
     }
 
     /// Takes a batch of an agent. When this returns Ok all of it is durable. Cancelled, it may or may not have been
@@ -57,40 +63,47 @@ impl Ingest {
 
     async fn take_frame(&self, tenant: &TenantId, bytes: Bytes) -> Result<FrameReceipt, Refusal> {
         let slot = Arc::clone(&self.decoding).acquire_owned().await.map_err(|_| Refusal::Busy)?;
+        let (corrections, enricher, now) = (self.catalog.corrections(tenant), self.enricher.clone(), Timestamp::now());
         let frame = tokio::task::spawn_blocking(move || {
             let _slot = slot;
-            validate(decode(&bytes)?)
+            let frame = correct(validate(decode(&bytes)?, now), corrections, now);
+            Ok::<_, Refusal>(enricher.enrich_frame(frame))
         });
-        let frame: Validated = frame.await.map_err(|_| Refusal::Busy)??;
-        let producer = frame.producer;
-        let rows: u64 = frame.chunks.iter().map(|valid| u64::from(valid.chunk.count)).sum();
-        let stored_to = frame.chunks.iter().map(|valid| valid.chunk.end()).max().unwrap_or(0);
-        let mut arrived = self.tally.arrived(tenant, Door::Batches, rows);
-        let appended = match commit(&self.wal, tenant, Timestamp::now(), frame).await {
-            Ok(appended) => appended,
+        let frame: Enriched = frame.await.map_err(|_| Refusal::Busy)??;
+        let (producer, stored_to) = (frame.producer, frame.end());
+        let mut arrived = self.tally.arrived(tenant, Door::Batches, frame.rows());
+        let committed = match commit(&self.wal, tenant, now, frame).await {
+            Ok(committed) => committed,
             Err(refusal) => {
                 arrived.all_refused(refusal.reason());
                 return Err(refusal);
             }
         };
-        let sum = |of: fn(&Appended) -> usize| appended.iter().map(|each| of(each) as u64).sum();
-        let stored = sum(|appended| appended.stored as usize);
-        let duplicate = sum(|appended| appended.duplicate_rows.len());
-        arrived.answered(stored, duplicate, sum(|appended| appended.quarantined as usize));
-        Ok(FrameReceipt { producer, stored_to, stored, duplicate })
+        arrived.answered(committed.stored, committed.duplicate, committed.quarantined);
+        Ok(FrameReceipt {
+            producer,
+            stored_to,
+            stored: committed.stored,
+            duplicate: committed.duplicate,
+            quarantined: committed.quarantined,
+        })
     }
 
     /// Takes JSON events; each has its own receipt, in order. An error refuses all of them.
     pub async fn accept_events(&self, tenant: &TenantId, values: &[Value]) -> Result<Vec<EventReceipt>, Refusal> {
         let mut arrived = self.tally.arrived(tenant, Door::Events, values.len() as u64);
-        let taken = events::store(&self.wal, tenant, values, &Defaults::default(), Timestamp::now()).await;
+        let now = Timestamp::now();
+        let reading = Reading { defaults: &Defaults::default(), corrections: self.catalog.corrections(tenant), now };
+        let read = values.iter().map(|value| reading.read(value)).collect();
+        let taken = events::store(&self.wal, &self.enricher, tenant, read, now).await;
         match &taken {
             Ok(receipts) => {
-                let of =
-                    |status| receipts.iter().filter(|receipt| receipt.status.as_ref().ok() == Some(&status)).count();
-                arrived.answered(of(EventStatus::Stored) as u64, of(EventStatus::Duplicate) as u64, 0);
-                let invalid = receipts.iter().filter(|receipt| receipt.status.is_err()).count();
-                arrived.refused("invalid", invalid as u64);
+                let of = |status| {
+                    receipts.iter().filter(|receipt| receipt.status.as_ref().ok() == Some(&status)).count() as u64
+                };
+                use EventStatus::{Duplicate, Quarantined, Stored};
+                arrived.answered(of(Stored), of(Duplicate), of(Quarantined));
+                arrived.refused("invalid", receipts.iter().filter(|receipt| receipt.status.is_err()).count() as u64);
             }
             Err(refusal) => arrived.all_refused(refusal.reason()),
         }

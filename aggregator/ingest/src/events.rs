@@ -1,99 +1,191 @@
-//! JSON events: each on its own, so that one bad event never refuses its neighbours.
+//! JSON events: each on its own, so that one bad event never refuses its neighbours. The stages are those of frames:
+//! decode, validate, correct ([`read`]), enrich, commit ([`store`]).
 
 use futures::future::join_all;
+use ridealong_catalog::Corrections;
 use ridealong_common::event::{Defaults, EventFault, TrackedEvent};
 use ridealong_common::ids::EventId;
-use ridealong_common::limits::{BLOCK_BYTES_MAX, BLOCK_ROWS_MAX};
+use ridealong_common::limits::EVENT_BYTES_MAX;
 use ridealong_common::table::Table;
 use ridealong_common::time::Timestamp;
 use ridealong_model::tenant::TenantId;
 use ridealong_wal::{NewEntry, Wal};
 use serde_json::Value;
 
+use crate::correct::{correct_event, mended};
+use crate::enrich::Enricher;
+use crate::quarantine::{self, QuarantineRow, parts};
 use crate::refusal::Refusal;
+use crate::validate::kind_fault;
+
+/// Faults of one event that are mended before it is given up.
+const MENDS_MAX: usize = 16;
 
 /// What became of one event.
 #[derive(Debug)]
 pub struct EventReceipt {
     pub event_id: Option<EventId>,
     pub status: Result<EventStatus, EventFault>,
+    /// What is wrong with it, when it was set aside.
+    pub fault: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventStatus {
     Stored,
     Duplicate,
+    Quarantined,
 }
 
-/// Checks each event; those that pass are stored together. Receipts are in the order of the events.
+/// An event on its way: sound, set aside, or none.
+#[derive(Debug)]
+pub(crate) enum Read {
+    Sound(Box<TrackedEvent>),
+    Faulty(Box<QuarantineRow>),
+    NoEvent(EventFault),
+}
+
+impl Read {
+    fn faulty(&self) -> Option<&QuarantineRow> {
+        match self {
+            Read::Faulty(row) => Some(row),
+            _ => None,
+        }
+    }
+}
+
+/// How events are read.
+pub(crate) struct Reading<'a> {
+    pub defaults: &'a Defaults,
+    pub corrections: Corrections,
+    pub now: Timestamp,
+}
+
+impl Reading<'_> {
+    pub fn read(&self, value: &Value) -> Read {
+        match self.attempt(value) {
+            Ok(mut event) => {
+                correct_event(&mut event, self.corrections, self.now, Vec::new());
+                Read::Sound(Box::new(event))
+            }
+            Err(fault) if fault.is_no_event() => Read::NoEvent(fault),
+            Err(fault) => self.mend(value, fault),
+        }
+    }
+
+    /// Read and validated.
+    fn attempt(&self, value: &Value) -> Result<TrackedEvent, EventFault> {
+        let event = TrackedEvent::from_json(value, self.defaults, self.now)?;
+        let properties = value.get("properties").and_then(Value::as_object);
+        match kind_fault(&event.event_type, event.event_category.as_deref(), properties) {
+            Some(fault) => Err(fault),
+            None => Ok(event),
+        }
+    }
+
+    /// Tries again with what can be mended, fault by fault.
+    fn mend(&self, value: &Value, first: EventFault) -> Read {
+        let (mut mending, mut fault, mut changes) = (value.clone(), first, Vec::new());
+        for _ in 0..MENDS_MAX {
+            let Some(change) = mended(&mut mending, &fault, self.corrections) else { break };
+            changes.push(change);
+            match self.attempt(&mending) {
+                Ok(mut event) => {
+                    correct_event(&mut event, self.corrections, self.now, changes);
+                    return Read::Sound(Box::new(event));
+                }
+                Err(next) => fault = next,
+            }
+        }
+        self.set_aside(value, fault)
+    }
+
+    fn set_aside(&self, value: &Value, fault: EventFault) -> Read {
+        let payload = value.to_string();
+        if payload.len() > EVENT_BYTES_MAX {
+            return Read::NoEvent(fault);
+        }
+        let text = |camel: &str, snake: &str| value.get(camel).or_else(|| value.get(snake)).and_then(Value::as_str);
+        let short = |text: &str| quarantine::bounded(text.to_owned(), 200);
+        let id = text("eventId", "event_id").filter(|text| !text.is_empty());
+        let id = id.map_or_else(EventId::draw, EventId::from_caller);
+        let mut row = QuarantineRow::new(id, Table::Events, fault.reason(), fault.to_string(), self.now);
+        row.source = text("source", "source").map(short).or_else(|| self.defaults.source.clone());
+        row.event_type = text("eventType", "event_type").map(short);
+        Read::Faulty(Box::new(row.with_payload(payload)))
+    }
+}
+
+/// Stores what is sound and sets aside what is faulty, all in one group. Receipts are in the order of the events.
 pub(crate) async fn store(
     wal: &Wal,
+    enricher: &Enricher,
     tenant: &TenantId,
-    values: &[Value],
-    defaults: &Defaults,
+    read: Vec<Read>,
     now: Timestamp,
 ) -> Result<Vec<EventReceipt>, Refusal> {
-    let read: Vec<_> = values.iter().map(|value| TrackedEvent::from_json(value, defaults, now)).collect();
-    let valid: Vec<&TrackedEvent> = read.iter().filter_map(|event| event.as_ref().ok()).collect();
-    let mut statuses = stored(wal, tenant, &valid, now).await?.into_iter();
+    let faulty: Vec<QuarantineRow> = read.iter().filter_map(Read::faulty).cloned().collect();
+    let entries = entries(enricher, tenant, &sound(&read), now)?;
+    let set_aside = quarantine::entries(tenant, &faulty, now).map_err(|source| Refusal::Block { at: 0, source })?;
+    let (stored, set_aside) = tokio::join!(appended(wal, entries), appended(wal, set_aside));
+    let (mut stored, mut set_aside) = (stored?.into_iter(), set_aside?.into_iter());
     let receipts = read.into_iter().map(|event| match event {
-        Ok(event) => {
-            EventReceipt { event_id: Some(event.event_id), status: Ok(statuses.next().unwrap_or(EventStatus::Stored)) }
+        Read::Sound(event) => {
+            let status = if stored.next() == Some(true) { EventStatus::Duplicate } else { EventStatus::Stored };
+            EventReceipt { event_id: Some(event.event_id), status: Ok(status), fault: None }
         }
-        Err(fault) => EventReceipt { event_id: None, status: Err(fault) },
+        Read::Faulty(row) => {
+            let is_repeat = set_aside.next() == Some(true);
+            let status = if is_repeat { EventStatus::Duplicate } else { EventStatus::Quarantined };
+            EventReceipt { event_id: Some(row.event_id), status: Ok(status), fault: Some(row.detail) }
+        }
+        Read::NoEvent(fault) => EventReceipt { event_id: None, status: Err(fault), fault: None },
     });
     Ok(receipts.collect())
 }
 
-async fn stored(
-    wal: &Wal,
+/// Whether each row was a duplicate, over all entries in their order.
+pub(crate) async fn appended(wal: &Wal, entries: Vec<NewEntry>) -> Result<Vec<bool>, Refusal> {
+    let rows: Vec<u32> = entries.iter().map(|entry| entry.rows).collect();
+    let answers = join_all(entries.into_iter().map(|entry| wal.append(entry))).await;
+    let mut duplicates = Vec::new();
+    for (rows, answer) in rows.into_iter().zip(answers) {
+        let repeated = answer?.duplicate_rows;
+        duplicates.extend((0..rows).map(|row| repeated.binary_search(&row).is_ok()));
+    }
+    Ok(duplicates)
+}
+
+pub(crate) fn sound(read: &[Read]) -> Vec<TrackedEvent> {
+    let sound = read.iter().filter_map(|read| match read {
+        Read::Sound(event) => Some((**event).clone()),
+        _ => None,
+    });
+    sound.collect()
+}
+
+pub(crate) fn entries(
+    enricher: &Enricher,
     tenant: &TenantId,
-    events: &[&TrackedEvent],
+    events: &[TrackedEvent],
     now: Timestamp,
-) -> Result<Vec<EventStatus>, Refusal> {
-    let parts = parts(events);
-    let appends = parts.iter().map(|part| {
-        let rows: Vec<TrackedEvent> = part.iter().map(|event| (*event).clone()).collect();
-        let payload = TrackedEvent::block(&rows).encode().map_err(|source| Refusal::Block { at: 0, source });
-        let entry = payload.map(|payload| NewEntry {
+) -> Result<Vec<NewEntry>, Refusal> {
+    let unmade = |source| Refusal::Block { at: 0, source };
+    let entry = |part: &[TrackedEvent]| {
+        let block = TrackedEvent::block(part);
+        let encoded = block.encode().map_err(unmade)?;
+        let block = block.check(Table::Events).map_err(unmade)?;
+        Ok(NewEntry {
             tenant: tenant.to_shared(),
             table: Table::Events,
             received_at_us: now.micros(),
             numbers: None,
             announced: 0,
-            rows: rows.len() as u32,
-            event_ids: Some(rows.iter().map(|event| event.event_id).collect()),
+            rows: part.len() as u32,
+            event_ids: Some(part.iter().map(|event| event.event_id).collect()),
             quarantined_rows: Vec::new(),
-            payload: payload.into(),
-        });
-        async { wal.append(entry?).await.map_err(Refusal::from) }
-    });
-    let mut statuses = Vec::with_capacity(events.len());
-    for (part, appended) in parts.iter().zip(join_all(appends).await) {
-        let duplicates = appended?.duplicate_rows;
-        statuses.extend((0..part.len() as u32).map(|row| match duplicates.binary_search(&row) {
-            Ok(_) => EventStatus::Duplicate,
-            Err(_) => EventStatus::Stored,
-        }));
-    }
-    Ok(statuses)
-}
-
-/// Splits events so that each part fits into one block.
-fn parts<'a>(events: &'a [&'a TrackedEvent]) -> Vec<&'a [&'a TrackedEvent]> {
-    let mut parts = Vec::new();
-    let mut start = 0;
-    let mut bytes = 0;
-    for (at, event) in events.iter().enumerate() {
-        let size = event.size();
-        if at > start && (bytes + size > BLOCK_BYTES_MAX / 2 || at - start >= BLOCK_ROWS_MAX as usize) {
-            parts.push(&events[start..at]);
-            (start, bytes) = (at, 0);
-        }
-        bytes += size;
-    }
-    if start < events.len() {
-        parts.push(&events[start..]);
-    }
-    parts
+            payload: enricher.enrich(encoded.into(), block),
+        })
+    };
+    parts(events, TrackedEvent::size).into_iter().map(entry).collect()
 }

@@ -12,8 +12,6 @@ pub enum Refusal {
     Frame(#[from] FrameError),
     #[error("chunk {at} of the batch cannot be read: {source}")]
     Block { at: usize, source: BlockError },
-    #[error("chunk {at} of the batch counts {counted} events and holds {held}")]
-    Count { at: usize, counted: u32, held: u32 },
     /// Nobody's fault: try again later, the same bytes.
     #[error("too much is being taken at this moment")]
     Busy,
@@ -28,7 +26,7 @@ impl Refusal {
         match self {
             Refusal::Frame(FrameError::TooLarge(_)) => "too_large",
             Refusal::Frame(FrameError::Version(_)) => "version",
-            Refusal::Frame(_) | Refusal::Block { .. } | Refusal::Count { .. } => "malformed",
+            Refusal::Frame(_) | Refusal::Block { .. } => "malformed",
             Refusal::Busy => "busy",
             Refusal::NotDurable(_) => "not_durable",
         }

@@ -13,6 +13,7 @@ mod budget_pool;
 mod derived;
 mod engine;
 mod guard;
+mod in_force;
 mod percentile;
 mod provider;
 mod segments;

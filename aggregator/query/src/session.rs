@@ -16,6 +16,7 @@ use ridealong_engine::datafusion_functions_json;
 use ridealong_lake::Snapshot;
 
 use crate::derived::{Derived, Kind};
+use crate::in_force::quarantine;
 use crate::percentile::percentile;
 use crate::provider::SnapshotTable;
 use crate::segments::Segments;
@@ -57,7 +58,10 @@ pub(crate) fn session(
     context.register_udaf(percentile());
     for table in Table::ALL {
         let scanned = snapshot.table(table).cloned().map_or_else(|| SnapshotTable::empty(table), SnapshotTable::new);
-        context.register_table(table.name(), Arc::new(scanned))?;
+        match table {
+            Table::Quarantine => context.register_table(table.name(), quarantine(scanned)?)?,
+            _ => context.register_table(table.name(), Arc::new(scanned))?,
+        };
     }
     for (name, kind) in [("sessions", Kind::Sessions), ("users", Kind::Users)] {
         context.register_table(name, Arc::new(Derived::new(kind, snapshot, segments.clone())))?;

@@ -152,7 +152,7 @@ impl Block {
         self.with(id, Values::Blobs(values.collect()))
     }
 
-    fn with(mut self, id: u16, values: Values) -> Self {
+    pub(super) fn with(mut self, id: u16, values: Values) -> Self {
         debug_assert!(self.columns.iter().all(|column| column.id != id), "column {id} given twice");
         if self.rows > 0 {
             self.columns.push(EncodedColumn { id, values });

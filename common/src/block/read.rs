@@ -39,6 +39,10 @@ impl CheckedBlock {
         &self.block
     }
 
+    pub fn into_block(self) -> Block {
+        self.block
+    }
+
     /// The stored values of a column; `None` when it is null in every row.
     pub fn values(&self, id: u16) -> Option<&Values> {
         self.block.columns.iter().find(|column| column.id == id).map(|column| &column.values)

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::ids::EventId;
 use crate::rows::{RequestRow, Resource};
-use crate::table::{host_metrics, requests};
+use crate::table::{events, host_metrics, requests};
 use crate::time::Timestamp;
 
 fn request_block(rows: usize) -> Block {
@@ -199,5 +199,29 @@ fn read_all(block: &CheckedBlock) {
         for column in block.table().columns() {
             let _ = block.cell(row, column.id);
         }
+    }
+}
+
+#[test]
+fn columns_added_to_the_bytes_are_the_columns_of_the_block() {
+    for rows in [1usize, 250, 251, 70, 300] {
+        let block = Block::of_rows(rows)
+            .ids(events::EVENT_ID, (0..rows).map(|row| EventId::from_u128(row as u128)))
+            .growing(events::TIMESTAMP, (0..rows).map(|row| row as i64))
+            .constant(events::EVENT_TYPE, Some("a"));
+        let encoded = block.encode().expect("encodes");
+        let index: Vec<u32> = (0..rows as u32).map(|row| row % 3).collect();
+        let columns = Block::of_rows(rows)
+            .dictionary(events::BROWSER, vec!["Firefox".into(), "Chrome".into()], index)
+            .integers(events::HOUR, (0..rows).map(|row| row as i64 % 24));
+        let checked = block.clone().check(Table::Events).expect("checks");
+        let amended = checked.encode_amended(&encoded, columns.clone()).expect("encodes");
+        assert_eq!(Block::decode(&amended).expect("decodes"), block.clone().amended(columns.clone()));
+        let again = block.amended(columns).check(Table::Events).expect("checks");
+        let hours = Block::of_rows(rows).integers(events::HOUR, (0..rows).map(|_| 7));
+        let replaced = again.clone().encode_amended(&amended, hours).expect("encodes");
+        let replaced = Block::decode(&replaced).expect("decodes").check(Table::Events).expect("checks");
+        assert_eq!(replaced.cell(rows - 1, events::HOUR), Cell::Integer(7));
+        assert_eq!(replaced.values(events::BROWSER), again.values(events::BROWSER));
     }
 }

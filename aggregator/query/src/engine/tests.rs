@@ -1,17 +1,23 @@
 use std::sync::Arc;
 
+use ridealong_catalog::Catalog;
 use ridealong_common::event::{Defaults, TrackedEvent};
 use ridealong_common::ids::EventId;
 use ridealong_common::rows::{RequestRow, Resource};
 use ridealong_common::table::Table;
 use ridealong_common::time::Timestamp;
-use ridealong_ingest::Ingest;
+use ridealong_ingest::{Enricher, Ingest};
 use ridealong_lake::LakeOptions;
 use ridealong_model::lake::Lake as _;
+use ridealong_wal::disk::memory::MemoryDisk;
 use ridealong_wal::{NewEntry, Wal, WalOptions};
 use serde_json::{Value, json};
 
 use super::*;
+
+fn catalog() -> Catalog {
+    Catalog::open(Arc::new(MemoryDisk::default())).expect("a catalog")
+}
 
 struct Sandbox {
     _folder: tempfile::TempDir,
@@ -33,7 +39,7 @@ impl Sandbox {
             budget: ridealong_model::budget::Budget::new(u64::MAX),
         };
         let engine = Engine::start(lake.clone(), options).expect("an engine");
-        let engine = engine.with_ledger(Arc::new(Ingest::new(wal.clone())));
+        let engine = engine.with_ledger(Arc::new(Ingest::new(wal.clone(), catalog(), Enricher::default())));
         let runtime = Runtime::new().expect("a runtime");
         Self { _folder: folder, runtime, wal, lake, engine }
     }
