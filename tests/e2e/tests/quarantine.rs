@@ -152,7 +152,7 @@ async fn what_is_known_of_a_sender_stands_in_the_row() -> Result<()> {
         "device_type": "desktop", "platform": "Linux", "browser": "Firefox", "is_bot": false,
         "country": "GB", "region": "ENG", "hour": 22, "weekday": 7,
     });
-    assert_eq!(aggregator.rows(sql).await?, [expected.clone()]);
+    assert_eq!(aggregator.rows(sql).await?, std::slice::from_ref(&expected));
     aggregator.flush().await?;
     assert_eq!(aggregator.rows(sql).await?, [expected]);
     aggregator.terminate().await?;
