@@ -118,6 +118,11 @@ fn codec() -> impl Options {
     bincode::DefaultOptions::new().with_limit(BLOCK_BYTES_MAX as u64).with_little_endian().reject_trailing_bytes()
 }
 
+/// Writes one column behind what is there.
+fn append_column(column: &EncodedColumn, bytes: &mut Vec<u8>) -> Result<(), BlockError> {
+    codec().serialize_into(bytes, column).map_err(|error| BlockError::Malformed(error.to_string()))
+}
+
 impl Block {
     pub fn rows(&self) -> u32 {
         self.rows

@@ -80,7 +80,11 @@ pub enum EventFault {
 impl EventFault {
     /// Whether it is no event at all; anything else is an event with a fault.
     pub fn is_no_event(&self) -> bool {
-        matches!(self, Self::NotAnObject(_) | Self::TypeMissing)
+        match self {
+            Self::NotAnObject(_) | Self::TypeMissing => true,
+            Self::Kind { field, .. } => field == "eventType",
+            _ => false,
+        }
     }
 
     /// What a value is, in words.

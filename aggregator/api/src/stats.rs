@@ -6,6 +6,7 @@ use std::cmp::Reverse;
 
 use axum::Json;
 use axum::extract::State;
+use ridealong_common::table::Table;
 use ridealong_common::time::Timestamp;
 use ridealong_ingest::{Door, DoorTally, TallySnapshot};
 use ridealong_model::lake::LakeStatus;
@@ -35,8 +36,9 @@ pub(crate) async fn stats(State(services): State<Services>) -> Result<Json<Value
         "uptimeSeconds": services.started.elapsed().as_secs(),
         "since": tally.since.to_string(),
         "announced": of_producers(|producer| producer.announced),
-        "received": sum(TableBooks::received),
-        "stored": sum(|table| table.rows_stored),
+        // What was set aside is stored too, in a table for which nobody sent it.
+        "received": sum(|table| if table.table == Table::Quarantine { 0 } else { table.received() }),
+        "stored": sum(|table| if table.table == Table::Quarantine { 0 } else { table.rows_stored }),
         "duplicate": sum(|table| table.rows_duplicate),
         "quarantined": sum(|table| table.rows_quarantined),
         "missing": of_producers(|producer| producer.missing),

@@ -1,8 +1,6 @@
 //! Columns added to a block that exists, or put in the place of others.
 
-use bincode::Options;
-
-use super::{Block, BlockError, CheckedBlock, Values, codec};
+use super::{Block, BlockError, CheckedBlock, Values, append_column};
 use crate::limits::BLOCK_BYTES_MAX;
 
 /// From here on bincode writes a number in more than one byte.
@@ -56,6 +54,6 @@ fn spliced(encoded: &[u8], columns: &Block) -> Option<Result<Vec<u8>, BlockError
     let mut bytes = Vec::with_capacity(encoded.len() + encoded.len() / 8 + 64);
     bytes.extend_from_slice(encoded);
     bytes[count_at] = count;
-    let written = columns.columns.iter().try_for_each(|column| codec().serialize_into(&mut bytes, column));
-    Some(written.map(|()| bytes).map_err(|error| BlockError::Malformed(error.to_string())))
+    let written = columns.columns.iter().try_for_each(|column| append_column(column, &mut bytes));
+    Some(written.map(|()| bytes))
 }
