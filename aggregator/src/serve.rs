@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -118,7 +119,13 @@ fn start_enricher(config: &Config) -> Result<Enricher> {
         Some(file) => Places::open(file).context("cannot use geo-file")?,
         None => Places::default(),
     };
-    Ok(Enricher::new(places))
+    let enricher = Enricher::new(places);
+    let preparing = enricher.clone();
+    thread::Builder::new()
+        .name("user-agents".to_owned())
+        .spawn(move || preparing.prepare())
+        .context("cannot start a thread")?;
+    Ok(enricher)
 }
 
 fn start_lake(config: &Config, data: &Path, wal: &Wal, budget: &Arc<Budget>) -> Result<Lake> {

@@ -22,7 +22,7 @@ pub(crate) async fn track(
     let held = services.body(&headers, body, EVENT_BYTES_MAX).await?;
     let event: Value =
         read_json(&held.bytes).inspect_err(|_| services.ingest.refuse_events(&services.tenant(), "invalid_json", 1))?;
-    let outcome = store(&services, &[event]).await?.pop();
+    let outcome = store(&services, vec![event]).await?.pop();
     let Some(outcome) = outcome else { unreachable!("one event has one outcome") };
     Ok((StatusCode::ACCEPTED, Json(single_answer(outcome)?)))
 }
@@ -35,10 +35,10 @@ pub(crate) async fn batch_track(
     let held = services.body(&headers, body, BATCH_BYTES_MAX).await?;
     let events =
         batch(&held.bytes).inspect_err(|_| services.ingest.refuse_events(&services.tenant(), "invalid_batch", 0))?;
-    Ok(Json(batch_answer(store(&services, &events).await?)))
+    Ok(Json(batch_answer(store(&services, events).await?)))
 }
 
-async fn store(services: &Services, events: &[Value]) -> Result<Vec<Outcome>, Failure> {
+async fn store(services: &Services, events: Vec<Value>) -> Result<Vec<Outcome>, Failure> {
     let receipts = services.ingest.accept_events(&services.tenant(), events).await.map_err(refused)?;
     Ok(receipts.into_iter().map(outcome).collect())
 }

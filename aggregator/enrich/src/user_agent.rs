@@ -1,9 +1,9 @@
 //! Browser, operating system and device of a user agent, by the rules of uap-core (`data/regexes.yaml`, see the NOTICE
 //! beside it).
 //!
-//! The rules are read and their prefilter is built when the first user agent comes; a rule's expression is compiled when
-//! the prefilter first lets a text through to it. So an aggregator that never sees a user agent pays nothing, and one that
-//! does pays for the hundred or so rules that its traffic meets, not for all 1,270.
+//! The rules are read and their prefilter is built when first asked; a rule's expression is compiled when the prefilter
+//! first lets a text through to it. So an aggregator pays for the hundred or so rules that its traffic meets, not for all
+//! 1,270.
 
 mod needed;
 mod rules;

@@ -23,6 +23,8 @@ use crate::validate::validate;
 
 /// Frames expanded at once: each may take 32 MiB and more while it is checked.
 const DECODING_MAX: usize = 4;
+/// JSON events that are worked on where they are; more would keep the thread from its other requests for too long.
+const EVENTS_INLINE_MAX: usize = 32;
 
 /// What an agent learns about its frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,12 +92,9 @@ impl Ingest {
     }
 
     /// Takes JSON events; each has its own receipt, in order. An error refuses all of them.
-    pub async fn accept_events(&self, tenant: &TenantId, values: &[Value]) -> Result<Vec<EventReceipt>, Refusal> {
+    pub async fn accept_events(&self, tenant: &TenantId, values: Vec<Value>) -> Result<Vec<EventReceipt>, Refusal> {
         let mut arrived = self.tally.arrived(tenant, Door::Events, values.len() as u64);
-        let now = Timestamp::now();
-        let reading = Reading { defaults: &Defaults::default(), corrections: self.catalog.corrections(tenant), now };
-        let read = values.iter().map(|value| reading.read(value)).collect();
-        let taken = events::store(&self.wal, &self.enricher, tenant, read, now).await;
+        let taken = self.take_events(tenant, values).await;
         match &taken {
             Ok(receipts) => {
                 let of = |status| {
@@ -108,6 +107,29 @@ impl Ingest {
             Err(refusal) => arrived.all_refused(refusal.reason()),
         }
         taken
+    }
+
+    async fn take_events(&self, tenant: &TenantId, values: Vec<Value>) -> Result<Vec<EventReceipt>, Refusal> {
+        let (catalog, enricher, tenant) = (self.catalog.clone(), self.enricher.clone(), tenant.clone());
+        let count = values.len();
+        let prepare = move || {
+            let now = Timestamp::now();
+            let corrections = catalog.corrections(&tenant);
+            let reading = Reading { defaults: &Defaults::default(), corrections, now };
+            let read = values.iter().map(|value| reading.read(value)).collect();
+            events::prepare(&enricher, &tenant, read, now)
+        };
+        let prepared = if count <= EVENTS_INLINE_MAX {
+            prepare()?
+        } else {
+            let slot = Arc::clone(&self.decoding).acquire_owned().await.map_err(|_| Refusal::Busy)?;
+            let preparing = tokio::task::spawn_blocking(move || {
+                let _slot = slot;
+                prepare()
+            });
+            preparing.await.map_err(|_| Refusal::Busy)??
+        };
+        events::store(&self.wal, prepared).await
     }
 
     /// Counts a body that holds no events, or no one knows how many: `rows` of them, if that is known.

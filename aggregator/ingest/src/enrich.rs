@@ -72,6 +72,11 @@ impl Enricher {
         Self { clients: Arc::default(), places: Arc::new(places) }
     }
 
+    /// Makes ready what the first events would have to wait for.
+    pub fn prepare(&self) {
+        self.clients.prepare();
+    }
+
     pub fn places(&self) -> &Places {
         &self.places
     }

@@ -116,17 +116,31 @@ impl Reading<'_> {
     }
 }
 
-/// Stores what is sound and sets aside what is faulty, all in one group. Receipts are in the order of the events.
-pub(crate) async fn store(
-    wal: &Wal,
+/// Events that have gone through every stage but the last.
+pub(crate) struct Prepared {
+    read: Vec<Read>,
+    /// Of the sound ones, enriched.
+    entries: Vec<NewEntry>,
+    /// Of the faulty ones.
+    set_aside: Vec<NewEntry>,
+}
+
+/// Takes a while: a few µs for each event.
+pub(crate) fn prepare(
     enricher: &Enricher,
     tenant: &TenantId,
     read: Vec<Read>,
     now: Timestamp,
-) -> Result<Vec<EventReceipt>, Refusal> {
+) -> Result<Prepared, Refusal> {
     let faulty: Vec<QuarantineRow> = read.iter().filter_map(Read::faulty).cloned().collect();
     let entries = entries(enricher, tenant, &sound(&read), now)?;
     let set_aside = quarantine::entries(tenant, &faulty, now).map_err(|source| Refusal::Block { at: 0, source })?;
+    Ok(Prepared { read, entries, set_aside })
+}
+
+/// Stores what is sound and sets aside what is faulty, all in one group. Receipts are in the order of the events.
+pub(crate) async fn store(wal: &Wal, prepared: Prepared) -> Result<Vec<EventReceipt>, Refusal> {
+    let Prepared { read, entries, set_aside } = prepared;
     let (stored, set_aside) = tokio::join!(appended(wal, entries), appended(wal, set_aside));
     let (mut stored, mut set_aside) = (stored?.into_iter(), set_aside?.into_iter());
     let receipts = read.into_iter().map(|event| match event {

@@ -114,7 +114,7 @@ impl Ingest {
                 Ready::Faulty { reason, detail } => Some(Replayed::Faulty { reason, detail }),
             });
         }
-        let receipts = events::store(&self.wal, &self.enricher, tenant, reads, now).await?;
+        let receipts = events::store(&self.wal, events::prepare(&self.enricher, tenant, reads, now)?).await?;
         let (mut receipts, mut repeats) = (receipts.into_iter(), appended(&self.wal, entries).await?.into_iter());
         let outcomes = kinds.into_iter().map(|kind| match kind {
             None => receipts.next().map_or(Replayed::Stored, |receipt| of_receipt(&receipt)),

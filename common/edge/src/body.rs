@@ -9,12 +9,15 @@ use axum::http::header::CONTENT_LENGTH;
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use serde::de::DeserializeOwned;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::failure::Failure;
 
 /// What is read of a body that is too large, and for how long, before the answer is sent.
 const DISCARD_BYTES_MAX: usize = 64 << 20;
+/// JSON that takes longer to read than a task should keep its thread.
+const LARGE_BYTES: usize = 64 << 10;
 const DISCARD_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// Memory for bodies that are read or worked on at one moment, shared by all requests.
@@ -85,12 +88,22 @@ async fn discard_rest(mut parts: BodyDataStream) {
     let _ = tokio::time::timeout(DISCARD_TIME_MAX, reading).await;
 }
 
+/// Runs what takes long; on a runtime of several threads another one takes over this one's tasks meanwhile.
+pub fn beside<R>(work: impl FnOnce() -> R) -> R {
+    match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        _ => work(),
+    }
+}
+
 /// The length that a body says it has.
 pub fn announced(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 pub fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
-    serde_json::from_slice(bytes)
-        .map_err(|error| Failure::new(400, "invalid-json", "Not the JSON expected here", error.to_string()))
+    let read = || serde_json::from_slice(bytes);
+    // Milliseconds: other requests of this thread go on elsewhere.
+    let read = if bytes.len() > LARGE_BYTES { beside(read) } else { read() };
+    read.map_err(|error| Failure::new(400, "invalid-json", "Not the JSON expected here", error.to_string()))
 }

@@ -3,16 +3,20 @@
 //! All frames are made before the clock starts, so that little more than HTTP is left to do for this program, which runs
 //! on the same machine. Every acknowledgement counted is durable; at the end SQL must find every row exactly once.
 
+use std::fs::File;
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 use ridealong_common::frame::MEDIA_TYPE;
+use ridealong_common::time::Timestamp;
 
 use crate::delivery::Door;
 use crate::frames::{Cut, Encoded, Kind, of_producer};
 use crate::measured::{How, Load, measure};
 use crate::target::Which;
+use crate::tracked::Tracked;
 use crate::{access_log, workload};
 
 #[derive(Args)]
@@ -22,7 +26,10 @@ pub struct Options {
     #[command(flatten)]
     how: How,
     #[command(flatten)]
-    pub make: Make,
+    make: Make,
+    /// Write the events as JSON too, one a line, for other programs to read; with --kind events
+    #[arg(long, value_name = "FILE")]
+    save: Option<PathBuf>,
 }
 
 /// What frames are made.
@@ -54,9 +61,23 @@ pub struct Make {
 pub async fn run(options: Options, binaries: &Path) -> Result<()> {
     let service = format!("load-{:08x}", fastrand::u32(..));
     let bodies = frames(&options.make, &service).await?;
+    if let Some(file) = &options.save {
+        save(&options.make, &service, file)?;
+    }
     let target = options.which.start(binaries)?;
     let load = Load { kind: options.make.kind, service, door: door(&target.url), bodies };
     measure(&target, load, &options.how).await
+}
+
+/// As many events of the same making as the first sender's, and no more than are sent.
+fn save(make: &Make, service: &str, file: &Path) -> Result<()> {
+    ensure!(make.kind == Kind::Events, "--save is for --kind events");
+    let mut out = BufWriter::new(File::create(file).with_context(|| format!("cannot make {}", file.display()))?);
+    let mut tracked = Tracked::new(service, make.seed, Timestamp::now());
+    for _ in 0..make.rows {
+        writeln!(out, "{}", tracked.json())?;
+    }
+    out.flush().context("cannot write the events")
 }
 
 pub fn door(url: &str) -> Door {

@@ -34,10 +34,16 @@ pub struct Delivered {
 
 /// One connection for each list of bodies. `rate` is in events a second over all of them.
 pub async fn deliver(door: &Door, bodies: Vec<Vec<Encoded>>, rate: Option<u64>) -> Result<Delivered> {
+    // Made before the clock starts: each takes milliseconds.
+    let clients = bodies.iter().map(|_| client()).collect::<Result<Vec<_>>>()?;
     let started = Instant::now();
     let connections = bodies.len() as f64;
     let pace = rate.map(|rate| Pace { started, events_a_second: rate as f64 / connections });
-    let connections = bodies.into_iter().map(|bodies| connection(door.clone(), bodies, pace));
+    // Side by side, not all at one moment.
+    let connections = bodies.into_iter().zip(clients).enumerate().map(|(at, (bodies, client))| {
+        let pace = pace.map(|pace| pace.behind(at as f64 / connections, bodies.first().map_or(0, |body| body.rows)));
+        connection(client, door.clone(), bodies, pace)
+    });
     let results = try_join_all(connections).await?;
     let took = started.elapsed();
     let put_off = results.iter().map(|(_, put_off)| put_off).sum();
@@ -53,14 +59,28 @@ struct Pace {
 }
 
 impl Pace {
+    /// Later by a part of the time that a body has.
+    fn behind(self, part: f64, body_rows: u64) -> Self {
+        let later = Duration::from_secs_f64(part * body_rows as f64 / self.events_a_second);
+        Self { started: self.started + later, ..self }
+    }
+
     /// When a body is due that comes after so many events.
     fn due(&self, events: u64) -> Instant {
         self.started + Duration::from_secs_f64(events as f64 / self.events_a_second)
     }
 }
 
-async fn connection(door: Door, bodies: Vec<Encoded>, pace: Option<Pace>) -> Result<(Vec<Duration>, u64)> {
-    let client = Client::builder().no_proxy().timeout(TIMEOUT).pool_max_idle_per_host(1).build()?;
+fn client() -> Result<Client> {
+    Ok(Client::builder().no_proxy().timeout(TIMEOUT).pool_max_idle_per_host(1).build()?)
+}
+
+async fn connection(
+    client: Client,
+    door: Door,
+    bodies: Vec<Encoded>,
+    pace: Option<Pace>,
+) -> Result<(Vec<Duration>, u64)> {
     let mut times = Vec::with_capacity(bodies.len());
     let (mut put_off, mut events) = (0, 0);
     for body in bodies {

@@ -34,7 +34,7 @@ impl Sandbox {
     }
 
     async fn accept(&self, events: &[Value]) -> Vec<EventReceipt> {
-        self.ingest.accept_events(&self.tenant, events).await.expect("taken")
+        self.ingest.accept_events(&self.tenant, events.to_vec()).await.expect("taken")
     }
 
     /// All stored rows of a table, in the order of the log.
@@ -363,7 +363,7 @@ async fn one_bad_event_never_refuses_its_neighbours() {
         json!({ "eventType": "b", "eventId": "1" }),
         json!({ "eventType": "c" }),
     ];
-    let receipts = sandbox.ingest.accept_events(&sandbox.tenant, &events).await.expect("taken");
+    let receipts = sandbox.ingest.accept_events(&sandbox.tenant, events.to_vec()).await.expect("taken");
     let statuses: Vec<_> = receipts.iter().map(|receipt| receipt.status.as_ref().ok().copied()).collect();
     use EventStatus::{Duplicate, Stored};
     assert_eq!(statuses, [Some(Stored), None, Some(Duplicate), Some(Stored)]);
@@ -376,7 +376,7 @@ async fn many_large_events_are_stored_in_several_blocks() {
     let sandbox = Sandbox::new();
     let text = "x".repeat(100_000);
     let events: Vec<Value> = (0..40).map(|_| json!({ "eventType": "a", "properties": { "text": text } })).collect();
-    let receipts = sandbox.ingest.accept_events(&sandbox.tenant, &events).await.expect("taken");
+    let receipts = sandbox.ingest.accept_events(&sandbox.tenant, events.to_vec()).await.expect("taken");
     assert_eq!(receipts.len(), 40);
     assert!(receipts.iter().all(|receipt| matches!(receipt.status, Ok(EventStatus::Stored))));
     assert_eq!(sandbox.ingest.books().tables[0].rows_stored, 40);
@@ -389,7 +389,7 @@ async fn a_closed_log_refuses_and_nothing_is_counted_as_stored() {
     sandbox.wal.close();
     let refusal = sandbox.send(&frame(ProducerId::draw(), &[(0, requests_block(0, 3))], 3)).await.expect_err("closed");
     assert_eq!(refusal.reason(), "not_durable");
-    assert!(sandbox.ingest.accept_events(&sandbox.tenant, &[json!({ "eventType": "a" })]).await.is_err());
+    assert!(sandbox.ingest.accept_events(&sandbox.tenant, vec![json!({ "eventType": "a" })]).await.is_err());
 }
 
 /// What `system.ledger` shows, summed by stage, outcome and reason.
@@ -413,7 +413,7 @@ async fn door_and_log_agree_to_the_row() {
         sandbox.send(&sent).await.expect("taken");
     }
     let events = [json!({ "eventType": "a", "eventId": "1" }), json!({}), json!({ "eventType": "b", "eventId": "1" })];
-    sandbox.ingest.accept_events(&sandbox.tenant, &events).await.expect("taken");
+    sandbox.ingest.accept_events(&sandbox.tenant, events.to_vec()).await.expect("taken");
     sandbox.ingest.refuse_events(&sandbox.tenant, "invalid_json", 1);
     let sums = sums(&sandbox);
     let expected = [
@@ -437,7 +437,7 @@ async fn door_and_log_agree_to_the_row() {
 async fn who_leaves_before_the_answer_is_counted_as_gone() {
     let sandbox = Sandbox::new();
     let events = [json!({ "eventType": "a" })];
-    let mut waiting = Box::pin(sandbox.ingest.accept_events(&sandbox.tenant, &events));
+    let mut waiting = Box::pin(sandbox.ingest.accept_events(&sandbox.tenant, events.to_vec()));
     assert!(futures::poll!(&mut waiting).is_pending(), "an fsync takes longer");
     let of_events = || sandbox.ingest.tally().total(Door::Events);
     assert_eq!((of_events().received, of_events().in_flight), (1, 1));

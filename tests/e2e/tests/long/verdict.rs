@@ -65,7 +65,8 @@ pub async fn assert_all(sandbox: &mut Sandbox, sent: &Sent, patience: Duration) 
 async fn assert_now(aggregator: &Aggregator, sent: &Sent) -> Result<Vec<serde_json::Value>> {
     assert_balanced(aggregator).await?;
     let stats = aggregator.stats().await?;
-    assert_eq!((&stats["missing"], &stats["conflicts"]), (&0.into(), &0.into()), "{stats}");
+    assert_eq!(stats["conflicts"], 0, "{stats}");
+    assert_missing(&stats, sent);
     assert_eq!(stats["log"]["eventIds"]["forgottenEarly"], 0, "the run is larger than the budget of ids");
     assert_eq!(stats["lake"]["unreadable"], 0, "{stats}");
 
@@ -100,6 +101,23 @@ async fn assert_now(aggregator: &Aggregator, sent: &Sent) -> Result<Vec<serde_js
     }
     assert!(duplicate >= sent.again, "{duplicate} duplicates of at least {}", sent.again);
     lasting(aggregator).await
+}
+
+/// Nothing that was acknowledged to anybody is missing. An agent that is killed between the syncs of its two databases has
+/// numbered rows of proxied requests, which nobody waits for, that never reached the disk: they are missing by name.
+fn assert_missing(stats: &serde_json::Value, sent: &Sent) {
+    let mut missing = 0;
+    for producer in stats["producers"].as_array().into_iter().flatten() {
+        let of_producer = producer["missing"].as_u64().unwrap_or(0);
+        let ranges = producer["missingRanges"].as_array().into_iter().flatten();
+        let named: u64 =
+            ranges.map(|range| range[1].as_u64().unwrap_or(0).saturating_sub(range[0].as_u64().unwrap_or(0))).sum();
+        assert_eq!(of_producer, named, "every gap has its name: {producer}");
+        let is_agent = producer["producer"].as_str().is_some_and(|id| !sent.producers.contains_key(id));
+        assert!(of_producer == 0 || is_agent, "{producer}");
+        missing += of_producer;
+    }
+    assert_eq!(stats["missing"], missing, "{stats}");
 }
 
 /// Rows and distinct ids, counted part by part: all at once would take more memory than queries have.
