@@ -53,7 +53,7 @@ pub fn serve(config: Config, unknown_variables: &[String], salvage: bool) -> Res
         ingest,
         catalog,
         segment_check: Arc::clone(&engine) as _,
-        admission: Admission::new(budget, Arc::new(lake.clone())),
+        admission: Admission::new(budget, Arc::new(lake.clone()), wal.clone()),
         engine: Arc::clone(&engine) as _,
         lake: Arc::new(lake.clone()),
         disk: disk(&data),

@@ -1,6 +1,7 @@
 //! `overload`: far more than the aggregator can take.
 //!
-//! First the peak: connections that wait for their answers. Then bodies are sent at a multiple of that pace whether or not
+//! First connections that wait for their answers, twice: until log and memory are as full as they get, which a burst
+//! would only fill, and then for the peak that can be sustained. Then bodies are sent at a multiple of that pace whether or not
 //! the last ones were answered, over many connections; one that is put off is sent again when its turn comes. What is
 //! acknowledged then is the goodput; meanwhile health is asked and memory watched; at the end SQL must find every
 //! acknowledged row once.
@@ -58,12 +59,14 @@ struct Watched {
 }
 
 pub async fn run(options: Options, binaries: &Path) -> Result<()> {
-    let (first, second) = (service(), service());
-    let peak_bodies = frames(&options.make, &first).await?;
-    let bodies: VecDeque<Encoded> = frames(&options.make, &second).await?.into_iter().flatten().collect();
+    let last = service();
+    let filling = frames(&options.make, &service()).await?;
+    let peak_bodies = frames(&options.make, &service()).await?;
+    let bodies: VecDeque<Encoded> = frames(&options.make, &last).await?.into_iter().flatten().collect();
     let target = options.which.start(binaries)?;
     let door = door(&target.url);
     let rows: u64 = peak_bodies.iter().flatten().map(|body| body.rows).sum();
+    deliver(&door, filling, None).await?;
     let peak = deliver(&door, peak_bodies, None).await?;
     let peak_rate = rows as f64 / peak.took.as_secs_f64();
     let counts = Arc::new(Counts::default());
@@ -76,7 +79,7 @@ pub async fn run(options: Options, binaries: &Path) -> Result<()> {
     let table = options.make.kind.table().name();
     let acknowledged = counts.acknowledged.load(Ordering::Relaxed);
     let broken = counts.broken.load(Ordering::Relaxed);
-    found(&target, table, options.make.kind.service_column(), &second, acknowledged, broken).await
+    found(&target, table, options.make.kind.service_column(), &last, acknowledged, broken).await
 }
 
 fn service() -> String {
@@ -193,7 +196,7 @@ fn print(peak: f64, took: f64, counts: &Counts, watched: &Watched) {
     let milliseconds = |time: Duration| format!("{:.1}", time.as_secs_f64() * 1e3);
     let mut report = Report::new(&["measure", "value", "unit"]);
     let mut line = |name: &str, value: String, unit: &str| report.row(vec![name.into(), value, unit.into()]);
-    line("peak, senders that wait", grouped(peak as u64), "events/s");
+    line("sustained, senders that wait", grouped(peak as u64), "events/s");
     line("offered", grouped((read(&counts.offered) as f64 / took) as u64), "events/s");
     line("goodput", grouped(goodput as u64), "events/s");
     line("goodput / peak", format!("{:.2}", goodput / peak), "");

@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use ridealong_model::lake::{FlushError, LakeStatus};
+use ridealong_wal::WalOptions;
+use ridealong_wal::disk::memory::MemoryDisk;
 
 use super::*;
 
@@ -28,7 +30,10 @@ impl Lake for Behind {
 
 fn admission(bytes_max: u64, unread: u64) -> (Admission, Arc<Behind>) {
     let lake = Arc::new(Behind(AtomicU64::new(unread)));
-    (Admission::new(Budget::new(bytes_max), lake.clone()), lake)
+    let (wal, _) =
+        Wal::open_on(WalOptions::new("log"), Arc::new(MemoryDisk::default()), Arc::new(std::time::Instant::now))
+            .expect("an empty disk");
+    (Admission::new(Budget::new(bytes_max), lake.clone(), wal), lake)
 }
 
 #[tokio::test]
@@ -47,12 +52,12 @@ async fn waits_for_the_lake_and_then_gives_up() {
 
 #[tokio::test]
 async fn memory_is_taken_for_the_work_and_given_back() {
-    let (admission, _) = admission(1 << 30, 0);
-    let share = admission.enter(64 << 20).await.unwrap();
-    assert_eq!(share.bytes(), 512 << 20);
-    assert!(matches!(admission.enter(64 << 20).await, Err(Refusal::Busy)));
+    let (admission, _) = admission(128 << 20, 0);
+    let share = admission.enter(8 << 20).await.unwrap();
+    assert_eq!(share.bytes(), 64 << 20);
+    assert!(matches!(admission.enter(8 << 20).await, Err(Refusal::Busy)));
     drop(share);
-    assert!(admission.enter(64 << 20).await.is_ok());
+    assert!(admission.enter(8 << 20).await.is_ok());
 }
 
 #[tokio::test]
@@ -63,6 +68,37 @@ async fn a_crowd_is_refused_at_once() {
     let refused = futures::future::join_all(crowd).await;
     assert!(refused.iter().all(Result::is_err));
     assert!(started.elapsed() < PATIENCE * 2, "they wait side by side");
-    let (first, _) = futures::future::join(admission.enter(1), async {}).await;
-    assert!(first.is_err());
+}
+
+#[tokio::test]
+async fn a_log_that_will_be_full_puts_senders_off_before_their_bodies_are_read() {
+    let (admission, _) = admission(u64::MAX, 0);
+    let log_max = admission.wal.options().log_bytes_max;
+    let share = admission.enter(log_max / WORK_FACTOR / 2).await.unwrap();
+    assert!(admission.enter(log_max / WORK_FACTOR / 2 + 1).await.is_err());
+    drop(share);
+    assert!(admission.enter(log_max / WORK_FACTOR / 2 + 1).await.is_ok());
+}
+
+#[tokio::test]
+async fn those_who_wait_come_in_in_their_order() {
+    let (admission, lake) = admission(1 << 30, u64::MAX);
+    let came = Arc::new(Mutex::new(Vec::new()));
+    let mut waiting = Vec::new();
+    for place in 0..5 {
+        let (entering, came) = (admission.clone(), came.clone());
+        waiting.push(tokio::spawn(async move {
+            entering.enter(1).await.unwrap();
+            came.lock().await.push(place);
+        }));
+        // One after the other into the line.
+        while admission.line.places.available_permits() + place + 1 > WAITING_MAX {
+            tokio::task::yield_now().await;
+        }
+    }
+    lake.0.store(0, Ordering::Relaxed);
+    for each in waiting {
+        each.await.unwrap();
+    }
+    assert_eq!(*came.lock().await, [0, 1, 2, 3, 4]);
 }
