@@ -177,10 +177,7 @@ async fn found(
     acknowledged: u64,
     broken: u64,
 ) -> Result<()> {
-    let sql =
-        format!("select count(*) as n, count(distinct event_id) as ids from {table} where {column} = '{service}'");
-    let row = target.query(&sql).await?;
-    let (rows, ids) = (row["n"].as_u64().unwrap_or(0), row["ids"].as_u64().unwrap_or(0));
+    let (rows, ids) = target.rows_and_ids(table, column, service).await?;
     ensure!(rows == ids, "{rows} rows have {ids} ids");
     // A body that was put off last may have been stored in part.
     ensure!(rows >= acknowledged, "{acknowledged} rows were acknowledged, SQL finds {rows}");
