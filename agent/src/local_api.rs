@@ -37,6 +37,7 @@ pub use serve::serve;
 
 /// A flush that takes longer is given up: the aggregator is away or far behind.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(30);
+const FLUSH_SETTLE: Duration = Duration::from_millis(20);
 const FLUSH_LOOK: Duration = Duration::from_millis(20);
 
 /// What the handlers call.
@@ -91,6 +92,8 @@ async fn no_such_method(uri: Uri) -> Failure {
 /// Answers when everything recorded before it is acknowledged by the aggregator.
 async fn flush(State(services): State<LocalServices>, _: Body) -> Result<Json<Value>, Failure> {
     let delivered = async {
+        // A client can have a response's last byte a moment before the proxy thread has recorded it.
+        tokio::time::sleep(FLUSH_SETTLE).await;
         // Rows of the proxy threads reach the spool with their next tick.
         for (recorder, recorded) in services.books.recorded() {
             while recorder.exchanges_offered() < recorded {

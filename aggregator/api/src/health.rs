@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use ridealong_model::budget::Account;
 use ridealong_model::query::{QueryError, QueryRequest};
 use serde::Serialize;
 use serde_json::json;
@@ -50,7 +51,8 @@ pub(crate) async fn ready(State(services): State<Services>) -> (StatusCode, Stri
 }
 
 pub(crate) async fn health(State(services): State<Services>) -> (StatusCode, Json<serde_json::Value>) {
-    let checks = [disk(&services), log(&services).await, flushes(&services), queries(&services).await];
+    let checks =
+        [disk(&services), memory(&services), log(&services).await, flushes(&services), queries(&services).await];
     let worst = checks.iter().map(|check| check.status).max().unwrap_or(Status::Ok);
     let code = if worst == Status::Failing { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     (code, Json(json!({ "status": worst, "uptimeSeconds": services.started.elapsed().as_secs(), "checks": checks })))
@@ -75,6 +77,20 @@ fn disk(services: &Services) -> Check {
         Err(error) => (Status::Degraded, format!("cannot be asked: {error}")),
     };
     Check { name: "disk", status, value, threshold }
+}
+
+fn memory(services: &Services) -> Check {
+    let budget = services.admission.budget();
+    let status = match (budget.has_room(Account::Ingest, 0), budget.has_room(Account::Queries, 0)) {
+        (true, _) => Status::Ok,
+        (false, true) => Status::Degraded,
+        (false, false) => Status::Failing,
+    };
+    let now = budget.status();
+    let [resident, hot_rows, bytes_max] = [now.resident, now.hot_rows, now.bytes_max].map(|bytes| bytes >> 20);
+    let value = format!("{resident} of {bytes_max} MiB, {hot_rows} of it rows, {} put off", now.refused);
+    let threshold = "degraded while senders are put off, failing while queries are too".to_owned();
+    Check { name: "memory", status, value, threshold }
 }
 
 async fn log(services: &Services) -> Check {

@@ -54,6 +54,7 @@ pub(crate) async fn stats(State(services): State<Services>) -> Result<Json<Value
         "producersTotal": books.producers.len(),
         "producersForgotten": forgotten(&books),
         "sinceStart": since_start(&tally),
+        "memory": services.admission.budget().status(),
         "log": log(&books),
         "lake": lake_entry(&lake),
     })))

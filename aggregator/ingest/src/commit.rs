@@ -6,7 +6,7 @@ use ridealong_model::tenant::TenantId;
 use ridealong_wal::{Appended, NewEntry, Numbers, Wal};
 
 use crate::enrich::Enriched;
-use crate::quarantine;
+use crate::quarantine::{self, Origin};
 use crate::refusal::Refusal;
 
 /// What became of a frame's rows.
@@ -27,8 +27,8 @@ pub(crate) async fn commit(
 ) -> Result<Committed, Refusal> {
     let Enriched { producer, announced, chunks } = frame;
     let set_aside: Vec<_> = chunks.iter().flat_map(|chunk| &chunk.quarantine).cloned().collect();
-    let set_aside =
-        quarantine::entries(tenant, &set_aside, received_at).map_err(|source| Refusal::Block { at: 0, source })?;
+    let set_aside = quarantine::entries(tenant, &set_aside, Origin::Counted, received_at)
+        .map_err(|source| Refusal::Block { at: 0, source })?;
     let entries = chunks.into_iter().map(|chunk| NewEntry {
         tenant: tenant.to_shared(),
         table: chunk.table,
@@ -38,6 +38,7 @@ pub(crate) async fn commit(
         rows: chunk.rows,
         event_ids: chunk.event_ids,
         quarantined_rows: chunk.quarantined_rows,
+        in_place_of_events: false,
         payload: chunk.payload,
     });
     // All are queued before the first is waited for, so that they share an fsync. What is set aside comes first: a chunk

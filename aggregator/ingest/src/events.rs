@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::correct::{correct_event, mended};
 use crate::enrich::Enricher;
-use crate::quarantine::{self, QuarantineRow, parts};
+use crate::quarantine::{self, Origin, QuarantineRow, parts};
 use crate::refusal::Refusal;
 use crate::validate::kind_fault;
 
@@ -134,7 +134,8 @@ pub(crate) fn prepare(
 ) -> Result<Prepared, Refusal> {
     let faulty: Vec<QuarantineRow> = read.iter().filter_map(Read::faulty).cloned().collect();
     let entries = entries(enricher, tenant, &sound(&read), now)?;
-    let set_aside = quarantine::entries(tenant, &faulty, now).map_err(|source| Refusal::Block { at: 0, source })?;
+    let set_aside =
+        quarantine::entries(tenant, &faulty, Origin::Events, now).map_err(|source| Refusal::Block { at: 0, source })?;
     Ok(Prepared { read, entries, set_aside })
 }
 
@@ -198,6 +199,7 @@ pub(crate) fn entries(
             rows: part.len() as u32,
             event_ids: Some(part.iter().map(|event| event.event_id).collect()),
             quarantined_rows: Vec::new(),
+            in_place_of_events: false,
             payload: enricher.enrich(encoded.into(), block),
         })
     };

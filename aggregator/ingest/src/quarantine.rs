@@ -110,8 +110,22 @@ pub(crate) fn row_id(producer: ProducerId, number: u64, is_chunk: bool) -> Event
     EventId::from_u128(Uuid::new_v5(&Uuid::NAMESPACE_OID, &name).as_u128())
 }
 
+/// Where rows of quarantine come from: it says where else they are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// Events without numbers: nothing else of them is in the log.
+    Events,
+    /// Rows of chunks, whose numbers say what became of them; or changes of what is in quarantine.
+    Counted,
+}
+
 /// The rows as entries for the log, none larger than a block may be.
-pub(crate) fn entries(tenant: &TenantId, rows: &[QuarantineRow], now: Timestamp) -> Result<Vec<NewEntry>, BlockError> {
+pub(crate) fn entries(
+    tenant: &TenantId,
+    rows: &[QuarantineRow],
+    origin: Origin,
+    now: Timestamp,
+) -> Result<Vec<NewEntry>, BlockError> {
     let parts = parts(rows, QuarantineRow::size);
     let entry = |part: &[QuarantineRow]| {
         Ok(NewEntry {
@@ -123,6 +137,7 @@ pub(crate) fn entries(tenant: &TenantId, rows: &[QuarantineRow], now: Timestamp)
             rows: part.len() as u32,
             event_ids: Some(part.iter().map(QuarantineRow::repeat_id).collect()),
             quarantined_rows: Vec::new(),
+            in_place_of_events: origin == Origin::Events,
             payload: Bytes::from(block(part).encode()?),
         })
     };

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use crate::door::Ingest;
 use crate::events::{self, EventReceipt, EventStatus, Read, Reading, appended};
-use crate::quarantine::{self, QuarantineRow, Standing};
+use crate::quarantine::{self, Origin, QuarantineRow, Standing};
 use crate::refusal::Refusal;
 use crate::row_json::row_block;
 use crate::validate::row_faults;
@@ -88,7 +88,8 @@ impl Ingest {
         rows: &[QuarantineRow],
         now: Timestamp,
     ) -> Result<Vec<bool>, Refusal> {
-        let entries = quarantine::entries(tenant, rows, now).map_err(|source| Refusal::Block { at: 0, source })?;
+        let entries = quarantine::entries(tenant, rows, Origin::Counted, now)
+            .map_err(|source| Refusal::Block { at: 0, source })?;
         appended(&self.wal, entries).await
     }
 
@@ -202,6 +203,7 @@ fn entry(
         rows: 1,
         event_ids: Some(vec![event_id]),
         quarantined_rows: Vec::new(),
+        in_place_of_events: false,
         payload: block.encode().map_err(|source| Refusal::Block { at: 0, source })?.into(),
     })
 }

@@ -41,6 +41,7 @@ async fn run(wal: &Wal, name: &str, callers: u64, entries: u64, rows: u32, by_id
                     rows,
                     event_ids: by_id.then(|| (0..rows).map(|_| EventId::draw()).collect()),
                     quarantined_rows: Vec::new(),
+                    in_place_of_events: false,
                     payload: payload.clone(),
                 };
                 wal.append(entry).await.unwrap();

@@ -83,6 +83,9 @@ pub struct NewEntry {
     /// Indexes of rows that are not to be stored, because they are set aside in another entry; ascending. They are
     /// counted as quarantined, unless their numbers are held already: then they are duplicates.
     pub quarantined_rows: Vec<u32>,
+    /// Whether these rows, of the table of what was set aside, came for `events` without numbers: there they are counted as
+    /// quarantined, and repeats of them as duplicates.
+    pub in_place_of_events: bool,
     pub payload: Bytes,
 }
 

@@ -44,6 +44,7 @@ fn segment_now() -> Vec<u8> {
         numbers: Some(Numbers { producer: producer(1), first: 3, crc: 3 }),
         skipped: vec![].into(),
         quarantined: 0,
+        in_place_of_events: false,
         ids: None,
         payload: &numbered.payload,
     };
@@ -90,6 +91,7 @@ fn quarantined_now() -> Vec<u8> {
         numbers: entry.numbers,
         skipped: vec![0, 2, 3].into(),
         quarantined: 2,
+        in_place_of_events: false,
         ids: None,
         payload: &entry.payload,
     };

@@ -18,7 +18,9 @@ mod tenants;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::books::{Books, IdsBooks, ProducersForgotten, TableBooks};
+use ridealong_common::table::Table;
+
+use crate::books::{Books, IdsBooks, ProducersForgotten, RowCounts, TableBooks};
 use crate::entry::{LogId, Position};
 use crate::record::Record;
 
@@ -96,14 +98,20 @@ impl Ledger {
             .map(|numbers| (numbers.producer, self.producers.apply((tenant, numbers.producer), numbers, record)));
         let rows = producer.as_ref().map_or_else(|| record.row_counts(None), |(_, arrival)| arrival.rows);
         self.tenants.count(tenant, record.table, rows, producer.is_some());
-        self.recent.push(Change {
+        let change = Change {
             position: record.position,
             received_at_us: record.received_at_us,
             tenant,
             table: record.table,
             rows,
             producer,
-        });
+        };
+        if record.in_place_of_events {
+            let rows = RowCounts { stored: 0, quarantined: rows.stored, ..rows };
+            self.tenants.count(tenant, Table::Events, rows, false);
+            self.recent.push(Change { table: Table::Events, rows, producer: None, ..change.clone() });
+        }
+        self.recent.push(change);
         for ((tenant, _), producer) in self.producers.forget_oldest() {
             let tenant = self.tenants.get_mut(tenant);
             tenant.forgotten.add(&producer);

@@ -7,7 +7,7 @@
 //! | 8..12 | CRC32C over the log's UUID, bytes 4..8 and bytes 12..length: a record of another log is not valid here |
 //! | 12 | kind: 1 entry, 2 duplicate (an entry of which no row was stored), 3 gap (see [`Gap`]) |
 //! | 13 | table number |
-//! | 14 | flags: 1 numbers follow, 2 event ids follow, 4 the same numbers came before with another CRC, 8 a count of quarantined rows follows |
+//! | 14 | flags: 1 numbers follow, 2 event ids follow, 4 the same numbers came before with another CRC, 8 a count of quarantined rows follows, 16 the rows came for `events` and were set aside |
 //! | 15 | length of the tenant, 1 to 64 |
 //! | 16..24 | position |
 //! | 24..32 | the position that was durable when this was written, always smaller |
@@ -49,6 +49,7 @@ const FLAG_NUMBERS: u8 = 1;
 const FLAG_IDS: u8 = 2;
 const FLAG_CONFLICT: u8 = 4;
 const FLAG_QUARANTINED: u8 = 8;
+const FLAG_IN_PLACE: u8 = 16;
 
 const _: () = assert!(RECORD_BYTES_MAX < u32::MAX as usize);
 
@@ -75,6 +76,8 @@ pub(crate) struct Record<'a> {
     pub skipped: Cow<'a, [u32]>,
     /// Of the rows that are not stored, how many were set aside; the others are duplicates.
     pub quarantined: u32,
+    /// See [`NewEntry`](crate::NewEntry).
+    pub in_place_of_events: bool,
     /// The ids of the rows that are not skipped, when rows of this entry are deduplicated by id.
     pub ids: Option<Cow<'a, [EventId]>>,
     pub payload: &'a [u8],
@@ -112,6 +115,7 @@ impl Gap {
             numbers: None,
             skipped: Cow::Borrowed(&[]),
             quarantined: 0,
+            in_place_of_events: false,
             ids: None,
             payload: &self.lost.to_le_bytes(),
         };
@@ -280,6 +284,7 @@ impl<'a> Record<'a> {
             kind,
             table,
             conflict: flags & FLAG_CONFLICT != 0,
+            in_place_of_events: flags & FLAG_IN_PLACE != 0,
             tenant,
             position,
             durable,
@@ -301,6 +306,7 @@ impl<'a> Record<'a> {
             | flag(self.ids.is_some(), FLAG_IDS)
             | flag(self.conflict, FLAG_CONFLICT)
             | flag(self.quarantined > 0, FLAG_QUARANTINED)
+            | flag(self.in_place_of_events, FLAG_IN_PLACE)
     }
 
     /// What holds of every record, written or read.

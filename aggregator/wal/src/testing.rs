@@ -45,6 +45,7 @@ pub(crate) fn numbered(first: u64, rows: u32) -> NewEntry {
         rows,
         event_ids: None,
         quarantined_rows: Vec::new(),
+        in_place_of_events: false,
         payload: Bytes::from(format!("rows {first} and {rows} more")),
     }
 }
@@ -58,6 +59,7 @@ pub(crate) fn identified(ids: &[u128]) -> NewEntry {
         rows: ids.len() as u32,
         event_ids: Some(ids.iter().map(|id| EventId::from_u128(*id)).collect()),
         quarantined_rows: Vec::new(),
+        in_place_of_events: false,
         payload: Bytes::from(format!("ids {ids:?}")),
         ..numbered(0, 1)
     }

@@ -225,6 +225,7 @@ fn record<'a>(job: &'a Job, position: Position, durable: Position, decision: &'a
             Kind::Duplicate | Kind::Gap => Vec::new().into(),
         },
         quarantined: decision.quarantined.len() as u32,
+        in_place_of_events: entry.in_place_of_events,
         ids: decision.ids.as_deref().map(Into::into),
         payload: if decision.kind == Kind::Entry { &entry.payload } else { &[] },
     }

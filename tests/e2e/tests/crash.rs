@@ -148,7 +148,15 @@ async fn assert_books(agent: &Agent, aggregator: &Aggregator) -> Result<()> {
     assert_eq!(stats["conflicts"], 0, "{stats}");
     for table in stats["tables"].as_array().into_iter().flatten() {
         let name = table["table"].as_str().context("a table without a name")?;
-        assert_eq!(table["stored"].as_i64(), Some(aggregator.count(name).await?), "{name}: acknowledged and in SQL");
+        // The agent's samples of its host go on meanwhile: what SQL finds lies between the books before and after.
+        let found = aggregator.count(name).await?;
+        let later = aggregator.stats().await?;
+        let stored = |stats: &serde_json::Value| {
+            let tables = stats["tables"].as_array().into_iter().flatten();
+            tables.filter(|table| table["table"] == name).find_map(|table| table["stored"].as_i64())
+        };
+        let possible = table["stored"].as_i64()..=stored(&later);
+        assert!(possible.contains(&Some(found)), "{name}: {possible:?} acknowledged, {found} in SQL");
     }
     Ok(())
 }

@@ -56,6 +56,10 @@ async fn what_was_set_aside_is_corrected_and_replayed_once() -> Result<()> {
     aggregator.kill().await?;
     aggregator.restart().await?;
     assert_eq!(aggregator.rows(by_sql).await?, rows);
+    // In the books, for ever: what came is what was stored, came before or was set aside.
+    let stats = aggregator.stats().await?;
+    let books = ["received", "stored", "duplicate", "quarantined"].map(|key| stats[key].as_u64());
+    assert_eq!(books, [4, 1, 1, 2].map(Some), "{stats}");
 
     // By the API: filters, pages, one, what is none.
     assert_eq!(listed(&aggregator, "").await?.len(), 2);

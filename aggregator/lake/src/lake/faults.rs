@@ -41,6 +41,7 @@ impl Running {
             rows: count as u32,
             event_ids: None,
             quarantined_rows: Vec::new(),
+            in_place_of_events: false,
             payload: RequestRow::block(&rows, &Default::default()).encode().expect("encodes").into(),
         };
         runtime.block_on(self.wal.append(entry)).expect("appended");

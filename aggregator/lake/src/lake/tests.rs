@@ -41,6 +41,7 @@ impl Sandbox {
             rows: count as u32,
             event_ids: None,
             quarantined_rows: Vec::new(),
+            in_place_of_events: false,
             payload: RequestRow::block(&rows, &Default::default()).encode().expect("encodes").into(),
         };
         self.runtime.block_on(wal.append(entry)).expect("appended");
@@ -205,6 +206,7 @@ impl Sandbox {
             rows: rows.len() as u32,
             event_ids: Some(rows.iter().map(|event| event.event_id).collect()),
             quarantined_rows: Vec::new(),
+            in_place_of_events: false,
             payload: TrackedEvent::block(&rows).encode().expect("encodes").into(),
         };
         self.runtime.block_on(wal.append(entry)).expect("appended");

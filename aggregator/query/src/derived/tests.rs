@@ -81,6 +81,7 @@ impl Sandbox {
             rows: events.len() as u32,
             event_ids: Some(events.iter().map(|event| event.event_id).collect()),
             quarantined_rows: Vec::new(),
+            in_place_of_events: false,
             payload: TrackedEvent::block(events).encode().expect("encodes").into(),
         };
         self.wait(self.running().wal.append(entry)).expect("appended");

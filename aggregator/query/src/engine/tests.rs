@@ -288,6 +288,7 @@ fn numberless(table: Table, rows: u32, payload: Vec<u8>) -> NewEntry {
         rows,
         event_ids: None,
         quarantined_rows: Vec::new(),
+        in_place_of_events: false,
         payload: payload.into(),
     }
 }

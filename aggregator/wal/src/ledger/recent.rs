@@ -32,8 +32,10 @@ pub(super) struct Change {
 
 impl Recent {
     pub fn push(&mut self, change: Change) {
-        if self.changes.len() == CHANGES_MAX {
-            self.changes.pop_front();
+        if self.changes.len() >= CHANGES_MAX {
+            let gone = self.changes.pop_front().map(|change| change.position);
+            // A record has one or two changes, which go together.
+            self.changes.pop_front_if(|next| Some(next.position) == gone);
         }
         self.changes.push_back(change);
     }

@@ -209,3 +209,25 @@ fn books_too_long_ago_are_refused() {
     assert_eq!(now.tables, wal.books().tables);
     assert_eq!(wal.tenant_books("nobody", wal.durable()).unwrap().tables, []);
 }
+
+#[test]
+fn events_set_aside_without_numbers_are_counted_as_events() {
+    let disk = MemoryDisk::default();
+    let (wal, _) = open(&disk);
+    append(&wal, identified(&[1])).unwrap();
+    let before = wal.durable();
+    let faulty = || NewEntry { table: Table::Quarantine, in_place_of_events: true, ..identified(&[5, 6]) };
+    assert_eq!(append(&wal, faulty()), Ok(stored(2, 2)));
+    assert_eq!(append(&wal, faulty()), Ok(duplicate(2)));
+    let events = |tables: &[crate::TableBooks]| {
+        let events = tables.iter().find(|table| table.table == Table::Events).unwrap().clone();
+        assert_eq!(events.unnumbered.quarantined, events.rows_quarantined);
+        (events.rows_stored, events.rows_duplicate, events.rows_quarantined)
+    };
+    let books = wal.books();
+    assert_eq!(events(&books.tables), (1, 2, 2));
+    let then = wal.tenant_books("acme", before).unwrap();
+    assert_eq!(events(&then.tables), (1, 0, 0), "counted back to before");
+    wal.close();
+    assert_eq!(open(&disk).0.books().tables, books.tables);
+}

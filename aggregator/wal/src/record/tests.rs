@@ -22,6 +22,7 @@ fn sample() -> Record<'static> {
         numbers: Some(Numbers { producer: ProducerId::from_bytes([3; 16]), first: 30, crc: 77 }),
         skipped: vec![1, 3].into(),
         quarantined: 0,
+        in_place_of_events: false,
         ids: Some(vec![EventId::from_u128(1), EventId::from_u128(2)].into()),
         payload: b"payload",
     }
@@ -37,7 +38,7 @@ fn encoded(record: &Record<'_>) -> Vec<u8> {
 fn reads_what_it_wrote() {
     let duplicate =
         Record { kind: Kind::Duplicate, conflict: true, skipped: vec![].into(), ids: None, payload: b"", ..sample() };
-    let partly = Record { quarantined: 1, ..sample() };
+    let partly = Record { quarantined: 1, in_place_of_events: true, ..sample() };
     let nothing = Record { quarantined: 4, ..duplicate.clone() };
     for record in [sample(), duplicate, partly, nothing] {
         let bytes = encoded(&record);

@@ -205,6 +205,7 @@ impl Life {
             rows: spec.rows,
             event_ids: spec.ids.map(|first| (first..first + u128::from(spec.rows)).map(EventId::from_u128).collect()),
             quarantined_rows: (0..spec.rows).filter(|row| spec.quarantined >> row & 1 == 1).collect(),
+            in_place_of_events: false,
             payload: Bytes::from([self.made.to_le_bytes().to_vec(), vec![7; spec.payload_bytes]].concat()),
         }
     }
