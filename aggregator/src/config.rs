@@ -12,6 +12,9 @@ pub const PREFIX: &str = "RIDEALONG_AGGREGATOR_";
 /// A quarter of it is a segment, and the largest record has to fit beside what waits to be released.
 const LOG_BYTES_MIN: u64 = 192 << 20;
 
+/// Below this, what the program takes without any load would put senders off for ever.
+const MEMORY_BYTES_MIN: u64 = 256 << 20;
+
 pub const SETTINGS: &[Setting] = &[
     Setting::new("data", "DIR", "Folder of the log and the tables").default("./ridealong-data"),
     Setting::new("listen", "ADDR", "Where the HTTP API listens; loopback only while no API key exists")
@@ -121,6 +124,9 @@ impl Config {
         }
         if config.hot_memory < config.flush_memory {
             read.fault("hot-memory", "must not be below flush-memory, or no flush is ever due");
+        }
+        if config.memory_max.bytes() < MEMORY_BYTES_MIN {
+            read.fault("memory-max", "must be at least 256MiB: the program itself takes about 100");
         }
         if config.hot_memory.bytes() > config.memory_max.bytes() / 4 * 3 {
             read.fault("hot-memory", "must not be above three quarters of memory-max, or senders are put off for ever");

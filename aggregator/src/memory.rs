@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use ridealong_model::budget::Budget;
 
-/// At a gigabyte a second memory grows by this many hundredths of one between two looks.
+/// Memory that grows by a gigabyte a second is off by 50 MB at most.
 const EVERY: Duration = Duration::from_millis(50);
 /// Giving memory back takes milliseconds.
 const TRIM_EVERY: Duration = Duration::from_secs(1);

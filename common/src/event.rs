@@ -277,7 +277,8 @@ fn kind_of(value: &Value) -> &'static str {
     }
 }
 
-fn snake_case(name: &str) -> String {
+/// A member's other name: `userId` as `user_id`.
+pub fn snake_case(name: &str) -> String {
     let mut snake = String::with_capacity(name.len() + 4);
     for letter in name.chars() {
         if letter.is_ascii_uppercase() {

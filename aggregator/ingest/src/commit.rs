@@ -25,8 +25,8 @@ pub(crate) async fn commit(
     received_at: Timestamp,
     frame: Enriched,
 ) -> Result<Committed, Refusal> {
-    let Enriched { producer, announced, chunks } = frame;
-    let set_aside: Vec<_> = chunks.iter().flat_map(|chunk| &chunk.quarantine).cloned().collect();
+    let Enriched { producer, announced, mut chunks } = frame;
+    let set_aside: Vec<_> = chunks.iter_mut().flat_map(|chunk| std::mem::take(&mut chunk.quarantine)).collect();
     let set_aside = quarantine::entries(tenant, &set_aside, Origin::Counted, received_at)
         .map_err(|source| Refusal::Block { at: 0, source })?;
     let entries = chunks.into_iter().map(|chunk| NewEntry {

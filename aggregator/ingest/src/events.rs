@@ -45,15 +45,6 @@ pub(crate) enum Read {
     NoEvent(EventFault),
 }
 
-impl Read {
-    fn faulty(&self) -> Option<&QuarantineRow> {
-        match self {
-            Read::Faulty(row) => Some(row),
-            _ => None,
-        }
-    }
-}
-
 /// How events are read.
 pub(crate) struct Reading<'a> {
     pub defaults: &'a Defaults,
@@ -118,7 +109,8 @@ impl Reading<'_> {
 
 /// Events that have gone through every stage but the last.
 pub(crate) struct Prepared {
-    read: Vec<Read>,
+    /// One an event, in their order; what is not known yet is whether it is a repeat.
+    receipts: Vec<EventReceipt>,
     /// Of the sound ones, enriched.
     entries: Vec<NewEntry>,
     /// Of the faulty ones.
@@ -132,31 +124,42 @@ pub(crate) fn prepare(
     read: Vec<Read>,
     now: Timestamp,
 ) -> Result<Prepared, Refusal> {
-    let faulty: Vec<QuarantineRow> = read.iter().filter_map(Read::faulty).cloned().collect();
-    let entries = entries(enricher, tenant, &sound(&read), now)?;
-    let set_aside =
-        quarantine::entries(tenant, &faulty, Origin::Events, now).map_err(|source| Refusal::Block { at: 0, source })?;
-    Ok(Prepared { read, entries, set_aside })
+    let (mut sound, mut faulty) = (Vec::with_capacity(read.len()), Vec::new());
+    let receipts = read.into_iter().map(|event| match event {
+        Read::Sound(event) => {
+            let event_id = Some(event.event_id);
+            sound.push(*event);
+            EventReceipt { event_id, status: Ok(EventStatus::Stored), fault: None }
+        }
+        Read::Faulty(row) => {
+            let (event_id, fault) = (Some(row.event_id), Some(row.detail.clone()));
+            faulty.push(*row);
+            EventReceipt { event_id, status: Ok(EventStatus::Quarantined), fault }
+        }
+        Read::NoEvent(fault) => EventReceipt { event_id: None, status: Err(fault), fault: None },
+    });
+    let receipts = receipts.collect();
+    let entries = entries(enricher, tenant, &sound, now)?;
+    let set_aside = quarantine::entries(tenant, &faulty, Origin::Events, now);
+    Ok(Prepared { receipts, entries, set_aside: set_aside.map_err(|source| Refusal::Block { at: 0, source })? })
 }
 
 /// Stores what is sound and sets aside what is faulty, all in one group. Receipts are in the order of the events.
 pub(crate) async fn store(wal: &Wal, prepared: Prepared) -> Result<Vec<EventReceipt>, Refusal> {
-    let Prepared { read, entries, set_aside } = prepared;
+    let Prepared { mut receipts, entries, set_aside } = prepared;
     let (stored, set_aside) = tokio::join!(appended(wal, entries), appended(wal, set_aside));
     let (mut stored, mut set_aside) = (stored?.into_iter(), set_aside?.into_iter());
-    let receipts = read.into_iter().map(|event| match event {
-        Read::Sound(event) => {
-            let status = if stored.next() == Some(true) { EventStatus::Duplicate } else { EventStatus::Stored };
-            EventReceipt { event_id: Some(event.event_id), status: Ok(status), fault: None }
+    for receipt in &mut receipts {
+        let is_repeat = match receipt.status {
+            Ok(EventStatus::Quarantined) => set_aside.next(),
+            Ok(_) => stored.next(),
+            Err(_) => continue,
+        };
+        if is_repeat == Some(true) {
+            receipt.status = Ok(EventStatus::Duplicate);
         }
-        Read::Faulty(row) => {
-            let is_repeat = set_aside.next() == Some(true);
-            let status = if is_repeat { EventStatus::Duplicate } else { EventStatus::Quarantined };
-            EventReceipt { event_id: Some(row.event_id), status: Ok(status), fault: Some(row.detail) }
-        }
-        Read::NoEvent(fault) => EventReceipt { event_id: None, status: Err(fault), fault: None },
-    });
-    Ok(receipts.collect())
+    }
+    Ok(receipts)
 }
 
 /// Whether each row was a duplicate, over all entries in their order.
@@ -171,15 +174,7 @@ pub(crate) async fn appended(wal: &Wal, entries: Vec<NewEntry>) -> Result<Vec<bo
     Ok(duplicates)
 }
 
-pub(crate) fn sound(read: &[Read]) -> Vec<TrackedEvent> {
-    let sound = read.iter().filter_map(|read| match read {
-        Read::Sound(event) => Some((**event).clone()),
-        _ => None,
-    });
-    sound.collect()
-}
-
-pub(crate) fn entries(
+fn entries(
     enricher: &Enricher,
     tenant: &TenantId,
     events: &[TrackedEvent],

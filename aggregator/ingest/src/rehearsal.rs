@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::correct::correct;
 use crate::decode::decode;
 use crate::door::Ingest;
-use crate::events::{Reading, entries, sound};
+use crate::events::{Read, Reading, prepare};
 use crate::refusal::Refusal;
 use crate::validate::validate;
 
@@ -44,9 +44,9 @@ impl Ingest {
         let reading = Reading { defaults: &Defaults::default(), corrections, now };
         let read: Vec<_> = values.iter().map(|value| reading.read(value)).collect();
         done("validate and correct");
-        let sound = sound(&read);
-        entries(&self.enricher, tenant, &sound, now)?;
+        let sound = read.iter().filter(|read| matches!(read, Read::Sound(_))).count();
+        prepare(&self.enricher, tenant, read, now)?;
         done("encode and enrich");
-        Ok(sound.len())
+        Ok(sound)
     }
 }

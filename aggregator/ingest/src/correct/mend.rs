@@ -1,7 +1,7 @@
 //! Mending the field that a fault names, in the event as it was sent.
 
 use ridealong_catalog::Corrections;
-use ridealong_common::event::EventFault;
+use ridealong_common::event::{EventFault, snake_case};
 use serde_json::{Number, Value};
 
 use super::Change;
@@ -54,15 +54,4 @@ fn member<'a>(event: &'a mut Value, path: &str) -> Option<&'a mut Value> {
         let key = if members.contains_key(name) { name.to_owned() } else { snake_case(name) };
         members.get_mut(&key)
     })
-}
-
-fn snake_case(name: &str) -> String {
-    let mut snake = String::with_capacity(name.len() + 4);
-    for letter in name.chars() {
-        if letter.is_ascii_uppercase() {
-            snake.push('_');
-        }
-        snake.push(letter.to_ascii_lowercase());
-    }
-    snake
 }
