@@ -6,6 +6,8 @@
 //! be sent; [`api`] speaks JSON over HTTP; [`cutter`] is a bad network and [`tmpfs`] a small disk; [`ledger`] asks for the books; [`load`] sends requests through a proxy; [`frames`] makes batches by
 //! hand, sound and forged; [`events`] makes tracked events; [`exposition`] reads Prometheus' format; [`wait`] waits for conditions.
 
+use std::path::PathBuf;
+
 pub mod process;
 
 pub mod agent;
@@ -40,3 +42,9 @@ pub use tmpfs::Tmpfs;
 pub use upstream::Upstream;
 pub use wait::{eventually, free_address};
 pub use wire::Wire;
+
+/// The folder of this package in the checkout that is tested, wherever the test was built.
+#[allow(clippy::disallowed_methods, reason = "not a setting: cargo and nextest say where the package lies")]
+pub fn package_folder() -> PathBuf {
+    std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from)
+}

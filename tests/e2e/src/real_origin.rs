@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
+use crate::package_folder;
 use crate::wait::{eventually, free_address};
 
 const START: Duration = Duration::from_secs(60);
@@ -95,10 +96,7 @@ impl Drop for RealOrigin {
 
 fn command(kind: Kind, address: SocketAddr, folder: &Path) -> Result<Command> {
     let (port, log) = (address.port().to_string(), folder.join("log").display().to_string());
-    // Of the checkout that is tested, wherever the test was built.
-    #[allow(clippy::disallowed_methods, reason = "not a setting: cargo and nextest say where the package lies")]
-    let package = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_else(|_| env!("CARGO_MANIFEST_DIR").to_owned());
-    let programs = format!("{package}/origins");
+    let programs = package_folder().join("origins").display().to_string();
     let mut command = match kind {
         Kind::Nginx => {
             std::fs::write(folder.join("nginx.conf"), nginx(address, folder)).context("cannot configure nginx")?;

@@ -2,7 +2,7 @@
 //! stays on; what can be known of a sender stands beside what it said.
 
 use anyhow::Result;
-use ridealong_e2e::Aggregator;
+use ridealong_e2e::{Aggregator, package_folder};
 use serde_json::{Value, json};
 
 const TRACK: &str = "/api/analytics/track";
@@ -144,9 +144,8 @@ async fn what_is_switched_on_stays_on_and_changes_are_logged() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_known_of_a_sender_stands_in_the_row() -> Result<()> {
-    let places =
-        concat!(env!("CARGO_MANIFEST_DIR"), "/../../aggregator/enrich/src/place/fixture/GeoIP2-City-Test.mmdb");
-    let mut aggregator = Aggregator::start(&["--geo-file", places]).await?;
+    let places = package_folder().join("../../aggregator/enrich/src/place/fixture/GeoIP2-City-Test.mmdb");
+    let mut aggregator = Aggregator::start(&["--geo-file", &places.display().to_string()]).await?;
     let firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
     let context = json!({ "userAgent": firefox, "ipAddress": "2.125.160.216" });
     let event = json!({ "eventType": "a", "timestamp": "2026-11-22T23:15:00+01:00", "context": context });

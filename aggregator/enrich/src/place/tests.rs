@@ -1,7 +1,8 @@
 use super::*;
 
 fn fixture(name: &str) -> PathBuf {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src/place/fixture")).join(name)
+    // Tests run in their package's folder.
+    Path::new("src/place/fixture").join(name)
 }
 
 fn place(country: &str, region: Option<&str>, city: Option<&str>) -> Place {

@@ -8,7 +8,8 @@ use super::*;
 
 /// Where real data lies beside the repository, or as `$RIDEALONG_TEST_DATA` says.
 pub(crate) fn data(name: &str) -> Option<String> {
-    let beside = || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data"));
+    // Tests run in their package's folder.
+    let beside = || PathBuf::from("../../../shared/data");
     let folder = std::env::var_os("RIDEALONG_TEST_DATA").map_or_else(beside, PathBuf::from);
     std::fs::read_to_string(folder.join(name)).ok()
 }

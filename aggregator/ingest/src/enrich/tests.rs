@@ -11,8 +11,10 @@ const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 
 const GOOGLEBOT: &str = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)";
 
 fn enricher() -> Enricher {
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../enrich/src/place/fixture/GeoIP2-City-Test.mmdb");
-    Enricher::new(Places::open(Path::new(file)).expect("a file of places"))
+    // Tests run in their package's folder.
+    Enricher::new(
+        Places::open(Path::new("../enrich/src/place/fixture/GeoIP2-City-Test.mmdb")).expect("a file of places"),
+    )
 }
 
 fn enriched(contexts: &[Value]) -> CheckedBlock {
