@@ -12,7 +12,7 @@ use ridealong_catalog::Catalog;
 use ridealong_edge::body::Bodies;
 use ridealong_enrich::Places;
 use ridealong_ingest::{Admission, Enricher, Ingest};
-use ridealong_lake::{Lake, LakeOptions};
+use ridealong_lake::{Lake, LakeOptions, Place};
 use ridealong_model::budget::Budget;
 use ridealong_query::{Engine, EngineOptions};
 use ridealong_wal::disk::RealDisk;
@@ -129,7 +129,7 @@ fn start_enricher(config: &Config) -> Result<Enricher> {
 }
 
 fn start_lake(config: &Config, data: &Path, wal: &Wal, budget: &Arc<Budget>) -> Result<Lake> {
-    let mut options = LakeOptions::new(data.join("lake"));
+    let mut options = LakeOptions::new(Place::folder(data.join("lake")));
     options.flush_age = config.flush_age;
     options.flush_rows = config.flush_rows as usize;
     options.flush_bytes = config.flush_memory.bytes() as usize;

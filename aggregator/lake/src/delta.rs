@@ -3,35 +3,28 @@
 //! Each commit carries the application transaction `wal/{log id}` with the log position up to which the table holds the
 //! log's rows. Reading it back says where a restart goes on, and makes a commit that was made but not noticed harmless.
 
-use std::path::Path as FilePath;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ridealong_common::table::Table;
-use ridealong_engine::datafusion::arrow::array::{
-    Array, ArrayRef, Date32Array, RecordBatch, TimestampMicrosecondArray,
-};
-use ridealong_engine::datafusion::arrow::compute::{cast, concat_batches, sort_to_indices, take_record_batch};
-use ridealong_engine::datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema};
+use ridealong_engine::datafusion::arrow::array::RecordBatch;
+use ridealong_engine::datafusion::arrow::compute::{concat_batches, sort_to_indices, take_record_batch};
+use ridealong_engine::datafusion::arrow::datatypes::Schema;
 use ridealong_engine::datafusion::arrow::error::ArrowError;
-use ridealong_engine::datafusion::parquet::basic::{Compression, Encoding, ZstdLevel};
-use ridealong_engine::datafusion::parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
-use ridealong_engine::datafusion::parquet::schema::types::ColumnPath;
 use ridealong_engine::deltalake::kernel::engine::arrow_conversion::TryFromArrow;
 use ridealong_engine::deltalake::kernel::transaction::{CommitBuilder, CommitProperties, TableReference};
-use ridealong_engine::deltalake::kernel::{Action, StructField, Transaction};
+use ridealong_engine::deltalake::kernel::{Action, Add, StructField, Transaction};
 use ridealong_engine::deltalake::protocol::{DeltaOperation, SaveMode};
-use ridealong_engine::deltalake::writer::{DeltaWriter, RecordBatchWriter};
 use ridealong_engine::deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError};
-use thiserror::Error;
-use url::Url;
-
-use ridealong_common::table::ColumnKind;
 use ridealong_wal::{LogId, Position};
+use thiserror::Error;
 
+use crate::place::Place;
 use crate::schema::{DATE, TIMESTAMP, file_schema, stored_schema};
 use crate::snapshot::{ColdFile, ColdTable};
-use crate::store::{DurableStore, Files, make_folder};
+use crate::store::make_folder;
 use crate::torn;
+use crate::write::{FILE_BYTES_MAX, TableWriter, WriteError, applied_in, has_bounds};
 
 /// Memory of the rows that are joined and sorted at once.
 const PIECE_BYTES: usize = 32 << 20;
@@ -44,6 +37,10 @@ pub enum DeltaError {
     Table { doing: &'static str, table: &'static str, source: Box<DeltaTableError> },
     #[error("cannot arrange the rows of table {table}")]
     Rows { table: &'static str, source: ArrowError },
+    #[error("cannot write files of table {table}")]
+    Write { table: &'static str, source: WriteError },
+    #[error("{files} files are no longer in table {table}")]
+    Gone { table: &'static str, files: usize },
     #[error("table {table} has deletion vectors, which this program does not read")]
     DeletionVectors { table: &'static str },
     #[error("table {table} has been written by another writer up to position {found}, past {ours}")]
@@ -53,37 +50,63 @@ pub enum DeltaError {
 /// A Delta table that this process alone writes.
 pub(crate) struct DeltaLog {
     table: Table,
+    place: Place,
     application: String,
     delta: DeltaTable,
 }
 
-impl DeltaLog {
-    /// Opens the table in `folder`, or makes it.
-    pub async fn open_or_make(
-        files: &Arc<dyn Files>,
-        folder: &FilePath,
-        table: Table,
-        log: LogId,
-    ) -> Result<Self, DeltaError> {
-        make_folder(&**files, folder).map_err(|source| DeltaError::Folder { table: table.name(), source })?;
-        let torn = torn::set_aside(&**files, folder);
-        if let Some(aside) = torn.map_err(|source| DeltaError::Folder { table: table.name(), source })? {
-            tracing::error!(table = table.name(), aside = %aside.display(),
-                "the last commit was torn and is set aside; its rows are read from the log again");
+/// What a version changes.
+pub(crate) struct Change {
+    pub added: Vec<Add>,
+    /// By their names in the table.
+    pub removed: Vec<String>,
+    pub transactions: Vec<Transaction>,
+    pub kind: ChangeKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ChangeKind {
+    /// New rows.
+    Append,
+    /// The same rows in other files.
+    Rearrange,
+    /// Other rows, or fewer, in place of some.
+    Rewrite,
+    /// Whole files go.
+    Drop,
+}
+
+impl ChangeKind {
+    fn operation(self) -> DeltaOperation {
+        match self {
+            Self::Append => DeltaOperation::Write {
+                mode: SaveMode::Append,
+                partition_by: Some(vec![DATE.to_owned()]),
+                predicate: None,
+            },
+            Self::Rearrange => DeltaOperation::Optimize { predicate: None, target_size: FILE_BYTES_MAX as i64 },
+            Self::Rewrite => DeltaOperation::Update { predicate: None },
+            Self::Drop => DeltaOperation::Delete { predicate: None },
         }
+    }
+}
+
+impl DeltaLog {
+    /// Opens the table that lies at `place`, or makes it.
+    pub async fn open_or_make(place: &Place, table: Table, log: LogId) -> Result<Self, DeltaError> {
+        prepare(place, table)?;
         let fail = |doing| move |source| failed(doing, table, source);
-        let url = Url::from_directory_path(folder)
-            .map_err(|()| fail("name")(DeltaTableError::InvalidTableLocation(folder.display().to_string())))?;
-        let delta = builder(&url, files).and_then(DeltaTableBuilder::build).map_err(fail("open"))?;
+        let delta = DeltaTableBuilder::from_url(place.url().clone()).map_err(fail("name"))?;
+        let delta = delta.with_storage_backend(Arc::clone(place.store()), place.url().clone());
+        let mut delta = delta.build().map_err(fail("open"))?;
         let exists = delta.verify_deltatable_existence().await.map_err(fail("look for"))?;
         let delta = if exists {
-            let mut delta = delta;
             delta.load().await.map_err(fail("open"))?;
             grown(delta, table).await.map_err(fail("add columns to"))?
         } else {
             make(delta, table, &stored_schema(table)).await.map_err(fail("make"))?
         };
-        Ok(Self { table, application: format!("wal/{log}"), delta })
+        Ok(Self { table, place: place.clone(), application: format!("wal/{log}"), delta })
     }
 
     /// Up to where the table holds the log's rows.
@@ -95,40 +118,64 @@ impl DeltaLog {
     }
 
     /// Commits rows, all of the log up to `position`, in one version. They are arranged piece by piece, since joining and
-    /// sorting take several times the memory of what they work on; each piece is sorted by time. On an error the commit may have happened; the
-    /// position tells.
-    pub async fn commit(&mut self, batches: &[RecordBatch], position: Position) -> Result<(), DeltaError> {
+    /// sorting take several times the memory of what they work on; each piece is sorted by time. On an error the commit
+    /// may have happened; the position tells.
+    pub async fn append(&mut self, batches: &[RecordBatch], position: Position) -> Result<(), DeltaError> {
         let found = self.position().await?;
         if found >= position {
             return Err(DeltaError::Overtaken { table: self.table.name(), found: found.0 as i64, ours: position });
         }
+        let mut writer = TableWriter::new(self.place.clone(), self.table, 0);
+        for piece in pieces(batches) {
+            let rows = arranged(self.table, piece);
+            let rows = rows.map_err(|source| DeltaError::Rows { table: self.table.name(), source })?;
+            writer.write(&rows).await.map_err(|source| self.unwritten(source))?;
+        }
+        let added = writer.finish().await.map_err(|source| self.unwritten(source))?;
+        let transactions = vec![Transaction::new(&self.application, position.0 as i64)];
+        self.commit(Change { added, removed: Vec::new(), transactions, kind: ChangeKind::Append }).await
+    }
+
+    /// One version more. On an error it may have happened.
+    pub async fn commit(&mut self, change: Change) -> Result<(), DeltaError> {
         let fail = |doing| {
             let table = self.table;
             move |source| failed(doing, table, source)
         };
-        let writer = RecordBatchWriter::for_table(&self.delta).map_err(fail("write"))?;
-        let mut writer = writer.with_writer_properties(properties(self.table));
-        for piece in pieces(batches) {
-            let piece = arranged(self.table, piece);
-            let piece = piece.map_err(|source| DeltaError::Rows { table: self.table.name(), source })?;
-            writer.write(piece).await.map_err(fail("write"))?;
-        }
-        let files = writer.flush().await.map_err(fail("write"))?;
-        let transaction = Transaction::new(&self.application, position.0 as i64);
-        let operation = DeltaOperation::Write {
-            mode: SaveMode::Append,
-            partition_by: Some(vec![DATE.to_owned()]),
-            predicate: None,
-        };
-        let properties = CommitProperties::default().with_application_transactions(vec![transaction]);
+        let data_change = !matches!(change.kind, ChangeKind::Rearrange);
+        let mut actions = self.removals(&change.removed, data_change)?;
+        actions.extend(change.added.into_iter().map(|added| Action::Add(Add { data_change, ..added })));
+        let properties = CommitProperties::default().with_application_transactions(change.transactions);
         let snapshot = self.delta.snapshot().map_err(fail("read"))?;
         let committed = CommitBuilder::from(properties)
-            .with_actions(files.into_iter().map(Action::Add).collect())
-            .build(Some(snapshot as &dyn TableReference), self.delta.log_store(), operation)
+            .with_actions(actions)
+            .build(Some(snapshot as &dyn TableReference), self.delta.log_store(), change.kind.operation())
             .await
             .map_err(fail("commit to"))?;
         self.delta.state = Some(committed.snapshot());
         Ok(())
+    }
+
+    fn removals(&self, names: &[String], data_change: bool) -> Result<Vec<Action>, DeltaError> {
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let names: BTreeSet<&str> = names.iter().map(String::as_str).collect();
+        let state = self.delta.snapshot().map_err(|source| failed("read", self.table, source))?;
+        let mut removals = Vec::with_capacity(names.len());
+        for file in state.log_data().iter() {
+            if names.contains(file.object_store_path().as_ref()) {
+                removals.push(Action::Remove(file.remove_action(data_change)));
+            }
+        }
+        if removals.len() < names.len() {
+            return Err(DeltaError::Gone { table: self.table.name(), files: names.len() - removals.len() });
+        }
+        Ok(removals)
+    }
+
+    fn unwritten(&self, source: WriteError) -> DeltaError {
+        DeltaError::Write { table: self.table.name(), source }
     }
 
     /// Reads what others or a commit that was not noticed have added.
@@ -139,15 +186,19 @@ impl DeltaLog {
     /// The files of the present version.
     pub fn cold(&self) -> Result<ColdTable, DeltaError> {
         let state = self.delta.snapshot().map_err(|source| failed("read", self.table, source))?;
-        let root = self.delta.table_url().path().trim_matches('/').to_owned();
-        let root = percent_decoded(&root);
+        let root = self.place.path();
+        let store: Arc<str> = Arc::from(self.place.store_url());
         let mut files = Vec::new();
         for file in state.log_data().iter() {
             if file.deletion_vector_descriptor().is_some() {
                 return Err(DeltaError::DeletionVectors { table: self.table.name() });
             }
+            let name = file.object_store_path().to_string();
             files.push(ColdFile {
-                path: format!("{root}/{}", file.object_store_path()),
+                store: Arc::clone(&store),
+                path: format!("{root}/{name}"),
+                applied: applied_in(&name),
+                name,
                 bytes: u64::try_from(file.size()).unwrap_or(0),
                 rows: file.num_records().unwrap_or(0) as u64,
                 modified_ms: file.modification_time(),
@@ -159,9 +210,16 @@ impl DeltaLog {
     }
 }
 
-fn builder(url: &Url, files: &Arc<dyn Files>) -> Result<DeltaTableBuilder, DeltaTableError> {
-    Ok(DeltaTableBuilder::from_url(url.clone())?
-        .with_storage_backend(Arc::new(DurableStore::new(Arc::clone(files))), url.clone()))
+/// A local folder is made, and rid of a torn last commit. A bucket has neither.
+fn prepare(place: &Place, table: Table) -> Result<(), DeltaError> {
+    let Some((folder, files)) = place.local() else { return Ok(()) };
+    let fail = |source| DeltaError::Folder { table: table.name(), source };
+    make_folder(&**files, &folder).map_err(fail)?;
+    if let Some(aside) = torn::set_aside(&**files, &folder).map_err(fail)? {
+        tracing::error!(table = table.name(), aside = %aside.display(),
+            "the last commit was torn and is set aside; its rows are read from the log again");
+    }
+    Ok(())
 }
 
 /// The table with the columns that this program knows and an earlier one did not; its files read as null in them.
@@ -176,12 +234,14 @@ async fn grown(delta: DeltaTable, table: Table) -> Result<DeltaTable, DeltaTable
 async fn make(delta: DeltaTable, table: Table, schema: &Schema) -> Result<DeltaTable, DeltaTableError> {
     let columns = schema.fields().iter().map(|field| StructField::try_from_arrow(field.as_ref()));
     let columns = columns.collect::<Result<Vec<_>, _>>()?;
+    let bounded = table.columns().iter().filter(|column| has_bounds(column.kind)).map(|column| column.name);
+    let bounded = bounded.collect::<Vec<_>>();
     delta
         .create()
         .with_table_name(table.name())
         .with_columns(columns)
         .with_partition_columns([DATE])
-        .with_configuration([("delta.dataSkippingStatsColumns", Some(TIMESTAMP))])
+        .with_configuration([("delta.dataSkippingStatsColumns", Some(bounded.join(",")))])
         .await
 }
 
@@ -202,57 +262,12 @@ fn pieces(batches: &[RecordBatch]) -> impl Iterator<Item = &[RecordBatch]> {
     })
 }
 
-/// In one batch, sorted by time, with the partition column.
+/// In one batch, sorted by time.
 fn arranged(table: Table, batches: &[RecordBatch]) -> Result<RecordBatch, ArrowError> {
     let batch = &concat_batches(&file_schema(table), batches)?;
     let at = batch.schema().index_of(TIMESTAMP)?;
     let order = sort_to_indices(batch.column(at), None, None)?;
-    let sorted = take_record_batch(batch, &order)?;
-    let date = day_of(sorted.column(at))?;
-    let mut columns = sorted.columns().to_vec();
-    columns.push(date);
-    let mut fields: Vec<FieldRef> = sorted.schema().fields().iter().cloned().collect();
-    fields.push(Arc::new(Field::new(DATE, DataType::Date32, true)));
-    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
-}
-
-fn day_of(times: &ArrayRef) -> Result<ArrayRef, ArrowError> {
-    const DAY_US: i64 = 86_400_000_000;
-    let times = times.as_any().downcast_ref::<TimestampMicrosecondArray>();
-    let times = times.ok_or_else(|| ArrowError::SchemaError("timestamp is no time".into()))?;
-    let days: Date32Array = times.iter().map(|time| time.map(|time| time.div_euclid(DAY_US) as i32)).collect();
-    cast(&days, &DataType::Date32)
-}
-
-/// Ids and free text are nearly all distinct: a dictionary only costs there. Times and ids are close to the row before.
-fn properties(table: Table) -> WriterProperties {
-    let level = ZstdLevel::try_new(3).unwrap_or_default();
-    let builder = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(level))
-        .set_max_row_group_row_count(Some(262_144));
-    let builder = table
-        .columns()
-        .iter()
-        .fold(builder, |builder, column| encoded(builder, ColumnPath::from(column.name), column.kind, column.name));
-    builder.build()
-}
-
-fn encoded(
-    builder: WriterPropertiesBuilder,
-    path: ColumnPath,
-    kind: ColumnKind,
-    name: &str,
-) -> WriterPropertiesBuilder {
-    match kind {
-        ColumnKind::Time => builder
-            .set_column_dictionary_enabled(path.clone(), false)
-            .set_column_encoding(path, Encoding::DELTA_BINARY_PACKED),
-        ColumnKind::Id => builder
-            .set_column_dictionary_enabled(path.clone(), false)
-            .set_column_encoding(path, Encoding::DELTA_BYTE_ARRAY),
-        ColumnKind::Text if name == "properties" => builder.set_column_dictionary_enabled(path, false),
-        _ => builder,
-    }
+    take_record_batch(batch, &order)
 }
 
 /// Bounds of `timestamp` from a file's statistics.
@@ -265,12 +280,6 @@ fn timestamp_bounds(stats: &str) -> Option<(i64, i64)> {
         Some(time.and_utc().timestamp_micros())
     };
     Some((bound("minValues")?, bound("maxValues")? + 999))
-}
-
-/// A URL's path as the object store names it.
-fn percent_decoded(path: &str) -> String {
-    let url_path = ridealong_engine::deltalake::Path::from_url_path(path);
-    url_path.map_or_else(|_| path.to_owned(), |path| path.to_string())
 }
 
 fn failed(doing: &'static str, table: Table, source: DeltaTableError) -> DeltaError {

@@ -1,10 +1,10 @@
 //! The flusher: one task that moves hot rows into Delta when they are many, large or old, or when it is asked to, and
 //! then lets the log go that is no longer needed.
 //!
-//! It alone commits. After an error it does not guess: the table is read again, and if its transaction shows that the
-//! commit had happened, only the hand-over is left to do.
+//! It alone commits, so whoever changes tables otherwise prepares the files and asks it. After an error it does not guess:
+//! the table is read again, and if it shows that the commit had happened, only the hand-over is left to do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,9 +15,9 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
-use crate::delta::{DeltaError, DeltaLog};
+use crate::delta::{Change, DeltaError, DeltaLog};
 use crate::hot::{Fill, Flushable, TableKey};
-use crate::lake::{Shared, table_folder};
+use crate::lake::{Shared, table_place};
 use crate::visits;
 
 /// How often the flusher looks whether something is due.
@@ -29,16 +29,33 @@ const PIECE_BYTES_MIN: usize = 8 << 20;
 /// After a failed flush, before the next try.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(2);
 
-/// Asks that everything up to a log position lie in Delta.
-pub(crate) struct FlushRequest {
-    up_to: Position,
+/// What the flusher is asked, and where the answer goes.
+pub(crate) struct Request {
+    what: What,
     answer: oneshot::Sender<Result<(), String>>,
 }
 
-impl FlushRequest {
-    pub fn up_to(up_to: Position) -> (Self, oneshot::Receiver<Result<(), String>>) {
+enum What {
+    /// That everything up to a log position lie in Delta.
+    Flush(Position),
+    /// That a table change, at once in Delta and for queries.
+    Change(TableKey, Change),
+}
+
+type Answer = oneshot::Receiver<Result<(), String>>;
+
+impl Request {
+    pub fn flush(up_to: Position) -> (Self, Answer) {
+        Self::new(What::Flush(up_to))
+    }
+
+    pub fn change(key: TableKey, change: Change) -> (Self, Answer) {
+        Self::new(What::Change(key, change))
+    }
+
+    fn new(what: What) -> (Self, Answer) {
         let (answer, answered) = oneshot::channel();
-        (Self { up_to, answer }, answered)
+        (Self { what, answer }, answered)
     }
 }
 
@@ -64,7 +81,7 @@ impl Flusher {
         Self { shared, logs }
     }
 
-    pub async fn run(mut self, mut requests: mpsc::Receiver<FlushRequest>) {
+    pub async fn run(mut self, mut requests: mpsc::Receiver<Request>) {
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let closing = self.shared.closing.clone();
@@ -79,9 +96,12 @@ impl Flusher {
                     }
                 }
                 Some(request) = requests.recv() => {
-                    let done = self.flush_up_to(request.up_to).await.map_err(|error| with_causes(&error));
+                    let done = match request.what {
+                        What::Flush(up_to) => self.flush_up_to(up_to).await,
+                        What::Change(key, change) => self.change(&key, change).await,
+                    };
                     // Whoever asked may have gone.
-                    let _ = request.answer.send(done);
+                    let _ = request.answer.send(done.map_err(|error| with_causes(&error)));
                 }
                 () = closing.cancelled() => return,
             }
@@ -137,6 +157,25 @@ impl Flusher {
         self.release().await
     }
 
+    /// Commits what somebody has prepared.
+    async fn change(&mut self, key: &TableKey, change: Change) -> Result<(), FlushFailure> {
+        let shared = Arc::clone(&self.shared);
+        let log = self.log(key).await?;
+        let added: Vec<String> = change.added.iter().map(|file| file.path.clone()).collect();
+        let removed = change.removed.clone();
+        if let Err(error) = log.commit(change).await {
+            log.refresh().await?;
+            let names: BTreeSet<String> = log.cold()?.files.into_iter().map(|file| file.name).collect();
+            let happened =
+                added.iter().all(|name| names.contains(name)) && !removed.iter().any(|it| names.contains(it));
+            if !happened {
+                return Err(error.into());
+            }
+        }
+        shared.tables.replace(key, log.cold()?);
+        Ok(())
+    }
+
     /// Flushes one table, and counts how it went.
     async fn flush(&mut self, key: &TableKey) -> Result<(), FlushFailure> {
         let done = self.try_flush(key).await;
@@ -167,7 +206,7 @@ impl Flusher {
         }
         let shared = Arc::clone(&self.shared);
         let log = self.log(key).await?;
-        if let Err(error) = log.commit(&batches, up_to).await {
+        if let Err(error) = log.append(&batches, up_to).await {
             log.refresh().await?;
             if log.position().await? != up_to {
                 return Err(error.into());
@@ -185,8 +224,8 @@ impl Flusher {
             if tenants > options.tenants_max {
                 return Err(FlushFailure::Tenants(tenants));
             }
-            let folder = table_folder(&options.root, key);
-            let log = DeltaLog::open_or_make(&options.files, &folder, key.table, self.shared.wal.log_id()).await?;
+            let place = table_place(&options.root, key);
+            let log = DeltaLog::open_or_make(&place, key.table, self.shared.wal.log_id()).await?;
             self.logs.insert(key.clone(), log);
         }
         let Some(log) = self.logs.get_mut(key) else { unreachable!("inserted above") };
@@ -208,7 +247,7 @@ impl Flusher {
 }
 
 /// An error with what caused it, in one line.
-fn with_causes(error: &dyn std::error::Error) -> String {
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

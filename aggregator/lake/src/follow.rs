@@ -11,7 +11,7 @@ use ridealong_model::budget::Account;
 use ridealong_wal::{Entry, Follower, Position, ReadError};
 
 use crate::convert::{ConvertError, joined, rows_of};
-use crate::flush::FlushRequest;
+use crate::flush::Request;
 use crate::hot::TableKey;
 use crate::lake::Shared;
 use crate::visits;
@@ -75,7 +75,7 @@ fn cannot_read(shared: &Shared, error: &ReadError) {
 
 fn request_flush(shared: &Shared) {
     // A full queue means that flushes are under way; an answer is not needed.
-    let (request, _) = FlushRequest::up_to(*shared.readable.borrow());
+    let (request, _) = Request::flush(*shared.readable.borrow());
     let _ = shared.requests.try_send(request);
 }
 

@@ -157,6 +157,13 @@ impl HotTables {
         table.committed = up_to;
     }
 
+    /// The same rows in another Delta version, or rows that are meant to go are gone from it.
+    pub fn replace(&self, key: &TableKey, cold: ColdTable) {
+        if let Some(table) = self.tables.lock().by_key.get_mut(key) {
+            table.cold = Arc::new(cold);
+        }
+    }
+
     /// All tables of a tenant at this moment.
     pub fn pin(&self, tenant: &str) -> Snapshot {
         let tables = self.tables.lock();

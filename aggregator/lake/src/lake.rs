@@ -1,6 +1,5 @@
 //! The handle on the lake: opens what is there, starts the follower and the flusher, and answers for both.
 
-use std::path::Path as FilePath;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -9,20 +8,26 @@ use std::time::Duration;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use ridealong_common::table::Table;
+use ridealong_engine::deltalake::logstore::object_store::Error as StoreError;
+use ridealong_model::jobs::JobFailure;
 use ridealong_model::lake::{FlushError, Lake as LakePort, LakeStatus, TableStatus};
 use ridealong_wal::{Position, Wal};
 use thiserror::Error;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::delta::{DeltaError, DeltaLog};
-use crate::flush::{FlushRequest, Flusher};
+use crate::delta::{Change, DeltaError, DeltaLog};
+use crate::flush::{Flusher, Request};
 use crate::follow::follow;
 use crate::hot::{HotTables, TableKey};
+use crate::jobs;
 use crate::options::LakeOptions;
+use crate::place::Place;
 use crate::snapshot::Snapshot;
 
+/// The folder of a table's versions.
+const DELTA_LOG: &str = "_delta_log";
 /// Flush requests waiting at once.
 const REQUESTS_MAX: usize = 64;
 /// How long a stop tries to leave everything in Delta; what is not is in the log.
@@ -30,8 +35,8 @@ const CLOSING_FLUSH: Duration = Duration::from_secs(3);
 
 #[derive(Debug, Error)]
 pub enum OpenError {
-    #[error("cannot read the folder {folder}")]
-    Folder { folder: String, source: std::io::Error },
+    #[error("cannot list what lies at {place}")]
+    List { place: String, source: StoreError },
     #[error("cannot start the lake's threads")]
     Threads(#[source] std::io::Error),
     #[error("a table cannot be opened")]
@@ -41,8 +46,11 @@ pub enum OpenError {
 /// The lake of all tenants. Cheap to clone.
 #[derive(Clone)]
 pub struct Lake {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     owned: Arc<Mutex<Option<Owned>>>,
+    pub(crate) worker: Handle,
+    /// Held while a job runs.
+    pub(crate) one_job: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// What follower, flusher and handle share.
@@ -54,7 +62,7 @@ pub(crate) struct Shared {
     pub readable: watch::Sender<Position>,
     /// Bytes read of the log's segment that is being read.
     pub read_offset: AtomicU64,
-    pub requests: mpsc::Sender<FlushRequest>,
+    pub requests: mpsc::Sender<Request>,
     pub counters: Mutex<Counters>,
     pub closing: CancellationToken,
 }
@@ -77,10 +85,21 @@ impl Shared {
         let reading = async { readable.wait_for(|at| *at >= position).await.is_ok() };
         tokio::time::timeout(patience, reading).await.unwrap_or(false)
     }
+
+    /// Commits files that were prepared, in place of others. The flusher does it, between two flushes; it fails, and
+    /// nothing changes, when one of those to be removed is no longer in the table.
+    pub async fn change(&self, key: &TableKey, change: Change) -> Result<(), JobFailure> {
+        let closed = || JobFailure("the lake is closed".into());
+        let (request, answer) = Request::change(key.clone(), change);
+        self.requests.send(request).await.map_err(|_| closed())?;
+        answer.await.map_err(|_| closed())?.map_err(JobFailure)
+    }
 }
 
 struct Owned {
     runtime: Runtime,
+    /// For work that can wait: its thread gives way to all others.
+    jobs: Runtime,
     follower: thread::JoinHandle<()>,
 }
 
@@ -95,9 +114,9 @@ impl Lake {
             .map_err(OpenError::Threads)?;
         let tables = HotTables::default();
         let mut logs = std::collections::BTreeMap::new();
-        for key in existing_tables(&options.root)? {
-            let folder = table_folder(&options.root, &key);
-            let log = runtime.block_on(DeltaLog::open_or_make(&options.files, &folder, key.table, wal.log_id()))?;
+        for key in runtime.block_on(existing_tables(&options.root))? {
+            let place = table_place(&options.root, &key);
+            let log = runtime.block_on(DeltaLog::open_or_make(&place, key.table, wal.log_id()))?;
             let position = runtime.block_on(log.position())?;
             tables.add(key.clone(), log.cold()?, position);
             logs.insert(key, log);
@@ -122,8 +141,10 @@ impl Lake {
             .name("lake-follower".into())
             .spawn(move || follow(&following, start))
             .map_err(OpenError::Threads)?;
-        let owned = Arc::new(Mutex::new(Some(Owned { runtime, follower })));
-        Ok(Self { shared, owned })
+        let jobs = jobs::runtime().map_err(OpenError::Threads)?;
+        let worker = jobs.handle().clone();
+        let owned = Arc::new(Mutex::new(Some(Owned { runtime, jobs, follower })));
+        Ok(Self { shared, owned, worker, one_job: Arc::default() })
     }
 
     /// The tables of a tenant with every row that was durable before the call, or None when the lake does not get there
@@ -146,6 +167,7 @@ impl Lake {
             tracing::warn!("the last rows were not flushed in time; the log has them");
         }
         self.shared.closing.cancel();
+        owned.jobs.shutdown_background();
         if owned.follower.join().is_err() {
             tracing::error!("the lake's follower had panicked");
         }
@@ -158,7 +180,7 @@ impl LakePort for Lake {
     async fn flush(&self) -> Result<(), FlushError> {
         let durable = self.shared.wal.durable();
         let closed = || FlushError("the lake is closed".into());
-        let (request, answer) = FlushRequest::up_to(durable);
+        let (request, answer) = Request::flush(durable);
         self.shared.requests.send(request).await.map_err(|_| closed())?;
         answer.await.map_err(|_| closed())?.map_err(FlushError)
     }
@@ -207,36 +229,29 @@ impl LakePort for Lake {
     }
 }
 
-pub(crate) fn table_folder(root: &FilePath, key: &TableKey) -> std::path::PathBuf {
-    root.join(&*key.tenant).join(key.table.name())
+pub(crate) fn table_place(root: &Place, key: &TableKey) -> Place {
+    root.child(&key.tenant).child(key.table.name())
 }
 
-/// The tables that lie under the root: folders with a Delta log.
-fn existing_tables(root: &FilePath) -> Result<Vec<TableKey>, OpenError> {
+/// The tables that lie under the root: what has a Delta log.
+async fn existing_tables(root: &Place) -> Result<Vec<TableKey>, OpenError> {
     let mut found = Vec::new();
-    for tenant in folders(root)? {
-        for table in folders(&root.join(&tenant))? {
-            let known =
-                Table::from_name(&table).filter(|_| root.join(&tenant).join(&table).join("_delta_log").is_dir());
-            found.extend(known.map(|table| TableKey { tenant: Arc::from(tenant.as_str()), table }));
+    for tenant in names(root).await? {
+        for name in names(&root.child(&tenant)).await? {
+            let Some(table) = Table::from_name(&name) else { continue };
+            if names(&root.child(&tenant).child(&name)).await?.iter().any(|name| name == DELTA_LOG) {
+                found.push(TableKey { tenant: Arc::from(tenant.as_str()), table });
+            }
         }
     }
     Ok(found)
 }
 
-fn folders(folder: &FilePath) -> Result<Vec<String>, OpenError> {
-    let fail = |source| OpenError::Folder { folder: folder.display().to_string(), source };
-    if !folder.exists() {
-        return Ok(Vec::new());
-    }
-    let mut names = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(fail)? {
-        let entry = entry.map_err(fail)?;
-        if entry.file_type().map_err(fail)?.is_dir() {
-            names.extend(entry.file_name().into_string());
-        }
-    }
-    Ok(names)
+/// What lies below a place and has something below it.
+async fn names(place: &Place) -> Result<Vec<String>, OpenError> {
+    let listed = place.store().list_with_delimiter(Some(&place.path())).await;
+    let listed = listed.map_err(|source| OpenError::List { place: place.to_string(), source })?;
+    Ok(listed.common_prefixes.iter().filter_map(|path| path.filename().map(str::to_owned)).collect())
 }
 
 #[cfg(test)]

@@ -3,8 +3,11 @@
 //! In reading order: [`schema`] says what a table's rows look like as Arrow, stored and public; [`convert`] turns log
 //! entries into them, [`visits`] derives from events what sessions and users are made of. A [`follower`](mod@follow) reads
 //! the write-ahead log into [`hot`] rows; [`flush`] moves them into a
-//! [`delta`] table in one commit, through a [`store`] that syncs what it publishes. [`Lake`] is the handle;
+//! [`delta`] table in one commit: data files are [written](write) as [`encoding`] says, at a [`place`], in a folder by way
+//! of a [`store`] that syncs what it publishes. [`Lake`] is the handle;
 //! [`Snapshot`] is what a query pins: hot rows and Delta versions that belong together, taken in one step.
+//!
+//! [`jobs`] keep the tables in order.
 //!
 //! Not here: SQL and who may ask what.
 
@@ -12,18 +15,23 @@ pub mod schema;
 
 mod convert;
 mod delta;
+mod encoding;
 mod flush;
 mod follow;
 mod hot;
+mod jobs;
 mod lake;
 mod options;
+mod place;
 mod snapshot;
 mod store;
 mod torn;
 mod visits;
+mod write;
 
 pub use delta::DeltaError;
 pub use lake::{Lake, OpenError};
 pub use options::LakeOptions;
+pub use place::Place;
 pub use snapshot::{ColdFile, ColdTable, Snapshot, TableSnapshot};
 pub use visits::PAUSE_US;

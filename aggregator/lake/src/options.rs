@@ -1,17 +1,16 @@
 //! What the lake may be told, each with its reason.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ridealong_model::budget::Budget;
 
-use crate::store::{Files, RealFiles};
+use crate::place::Place;
 
 #[derive(Clone, Debug)]
 pub struct LakeOptions {
-    /// The folder that holds `{tenant}/{table}/`. Absolute.
-    pub root: PathBuf,
+    /// Holds `{tenant}/{table}/`.
+    pub root: Place,
     /// A flush once this many rows of a table are hot: a Parquet file of a good size.
     pub flush_rows: usize,
     /// A flush once a table's hot rows take this much memory.
@@ -25,21 +24,18 @@ pub struct LakeOptions {
     pub budget: Arc<Budget>,
     /// Tenants with tables.
     pub tenants_max: usize,
-    /// By which the tables' files are changed; tests bring their own.
-    pub(crate) files: Arc<dyn Files>,
 }
 
 impl LakeOptions {
-    pub fn new(root: impl Into<PathBuf>) -> Self {
+    pub fn new(root: Place) -> Self {
         Self {
-            root: root.into(),
+            root,
             flush_rows: 1_000_000,
             flush_bytes: 128 << 20,
             flush_age: Duration::from_secs(300),
             hot_bytes_max: 1 << 30,
             budget: Budget::new(u64::MAX),
             tenants_max: 200,
-            files: Arc::new(RealFiles),
         }
     }
 }

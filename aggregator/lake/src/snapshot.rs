@@ -56,8 +56,14 @@ impl ColdTable {
 /// One Parquet file of a Delta version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ColdFile {
-    /// As the object store names it: absolute, without the leading slash.
+    /// The root of the object store that it lies in: `file:///`, `s3://bucket/`.
+    pub store: Arc<str>,
+    /// As the object store names it: from the store's root, without a leading slash.
     pub path: String,
+    /// As the table names it: the part of the path below the table.
+    pub name: String,
+    /// The last mutation that its rows have seen; later ones are applied when it is read.
+    pub applied: u64,
     pub bytes: u64,
     pub rows: u64,
     pub modified_ms: i64,

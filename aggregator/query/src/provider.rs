@@ -3,6 +3,7 @@
 //! The cold side is a plain Parquet source over the snapshot's files, the newest first: exact, quicker than delta-rs' own
 //! provider on newest-first reads, and the only form that travels to other machines without a codec.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -46,6 +47,13 @@ pub(crate) struct SnapshotTable {
     shown: SchemaRef,
 }
 
+/// What a scan is asked for, of the columns as stored.
+struct Wanted<'a> {
+    projection: Option<&'a Vec<usize>>,
+    filters: &'a [Expr],
+    limit: Option<usize>,
+}
+
 impl SnapshotTable {
     pub fn new(snapshot: TableSnapshot) -> Self {
         let (stored, shown) = (file_schema(snapshot.table), public_schema(snapshot.table));
@@ -62,14 +70,25 @@ impl SnapshotTable {
         Ok(MemorySourceConfig::try_new_exec(&hot, self.stored.clone(), projection.cloned())?)
     }
 
-    fn scan_cold(
+    /// One scan for each store that has files.
+    fn scan_cold(&self, state: &dyn Session, wanted: &Wanted<'_>) -> Result<Vec<Arc<dyn ExecutionPlan>>> {
+        let mut by_store: BTreeMap<&str, Vec<&ColdFile>> = BTreeMap::new();
+        for file in &self.snapshot.cold.files {
+            by_store.entry(&file.store).or_default().push(file);
+        }
+        let scans = by_store.into_iter();
+        scans.map(|(store, files)| self.scan_files(state, store, &files, wanted)).collect()
+    }
+
+    fn scan_files(
         &self,
         state: &dyn Session,
-        projection: Option<&Vec<usize>>,
-        filters: &[Expr],
-        limit: Option<usize>,
+        store: &str,
+        files: &[&ColdFile],
+        wanted: &Wanted<'_>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let url = ObjectStoreUrl::local_filesystem();
+        let Wanted { projection, filters, limit } = *wanted;
+        let url = ObjectStoreUrl::parse(store)?;
         let store = state.runtime_env().object_store(&url)?;
         let cache = state.runtime_env().cache_manager.get_file_metadata_cache();
         let options =
@@ -81,12 +100,11 @@ impl SnapshotTable {
             let filter = state.create_physical_expr(filter, &self.stored.clone().to_dfschema()?)?;
             source = source.with_predicate(filter);
         }
-        let files = &self.snapshot.cold.files;
         let rows = files.iter().map(|file| file.rows as usize).sum();
         let mut statistics = Statistics::new_unknown(&self.stored);
         statistics.num_rows = if filters.is_empty() { Precision::Exact(rows) } else { Precision::Inexact(rows) };
         let config = FileScanConfigBuilder::new(url, Arc::new(source))
-            .with_file_groups(self.groups(state.config().target_partitions()))
+            .with_file_groups(self.groups(files, state.config().target_partitions()))
             .with_projection_indices(projection.cloned())?
             .with_limit(limit.filter(|_| filters.is_empty()))
             .with_statistics(statistics)
@@ -95,8 +113,7 @@ impl SnapshotTable {
     }
 
     /// The files dealt out in turn, so that each group begins with the newest.
-    fn groups(&self, partitions: usize) -> Vec<FileGroup> {
-        let files = &self.snapshot.cold.files;
+    fn groups(&self, files: &[&ColdFile], partitions: usize) -> Vec<FileGroup> {
         let mut groups = vec![Vec::new(); partitions.max(1).min(files.len().max(1))];
         let count = groups.len();
         for (at, file) in files.iter().enumerate() {
@@ -150,13 +167,13 @@ impl TableProvider for SnapshotTable {
         let stored: Vec<Expr> =
             filters.iter().filter_map(|filter| on_stored(filter, &self.shown, &self.stored)).collect();
         let limit = limit.filter(|_| filters.is_empty());
-        let scanned: Arc<dyn ExecutionPlan> = match (&self.snapshot.hot[..], &self.snapshot.cold.files[..]) {
-            (_, []) => self.scan_hot(projection)?,
-            ([], _) => self.scan_cold(state, projection, &stored, limit)?,
-            _ => UnionExec::try_new(vec![
-                self.scan_hot(projection)?,
-                self.scan_cold(state, projection, &stored, limit)?,
-            ])?,
+        let mut scans = self.scan_cold(state, &Wanted { projection, filters: &stored, limit })?;
+        if scans.is_empty() || !self.snapshot.hot.is_empty() {
+            scans.insert(0, self.scan_hot(projection)?);
+        }
+        let scanned = match scans.len() {
+            1 => scans.remove(0),
+            _ => UnionExec::try_new(scans)?,
         };
         with_text_ids(scanned, state)
     }

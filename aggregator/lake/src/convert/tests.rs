@@ -24,6 +24,12 @@ fn entry(table: Table, block: &Block, skipped_rows: Vec<u32>) -> Entry {
     }
 }
 
+/// Requests as the lake gets them.
+pub(crate) fn rows(requests: &[RequestRow]) -> RecordBatch {
+    let block = RequestRow::block(requests, &Resource::default());
+    rows_of(&entry(Table::Requests, &block, Vec::new())).expect("converts")
+}
+
 pub(crate) fn request(number: u64) -> RequestRow {
     RequestRow {
         event_id: EventId::from_u128(u128::from(number)),

@@ -22,8 +22,7 @@ struct Running {
 fn open(folder: &Path, files: Forgetful) -> Running {
     let (wal, _) = Wal::open(WalOptions::new(folder.join("log"))).expect("a log");
     let files = Arc::new(files);
-    let mut options = LakeOptions::new(folder.join("lake"));
-    options.files = files.clone();
+    let mut options = LakeOptions::new(Place::folder_by(folder.join("lake"), files.clone()));
     options.flush_age = Duration::from_secs(100_000);
     let lake = Lake::open(options, wal.clone()).expect("a lake");
     Running { wal, lake, files }

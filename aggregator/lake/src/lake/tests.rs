@@ -24,7 +24,7 @@ impl Sandbox {
 
     fn open(&self, change: impl FnOnce(&mut LakeOptions)) -> (Wal, Lake) {
         let (wal, _) = Wal::open(WalOptions::new(self.folder.path().join("log"))).expect("a log");
-        let mut options = LakeOptions::new(self.folder.path().join("lake"));
+        let mut options = LakeOptions::new(Place::folder(self.folder.path().join("lake")));
         change(&mut options);
         let lake = Lake::open(options, wal.clone()).expect("a lake");
         (wal, lake)
@@ -103,14 +103,16 @@ fn a_table_that_was_never_flushed_survives_a_restart() {
     // Another table is further on, as if its rows had been many.
     let log = wal.log_id();
     let folder = sandbox.folder.path().join("lake/default/host_metrics");
-    let mut other =
-        sandbox.runtime.block_on(DeltaLog::open_or_make(&real(), &folder, Table::HostMetrics, log)).expect("made");
+    let mut other = sandbox
+        .runtime
+        .block_on(DeltaLog::open_or_make(&Place::folder(&folder), Table::HostMetrics, log))
+        .expect("made");
     let nulls = crate::hot::tests::rows(1);
     let times = ridealong_engine::datafusion::arrow::array::TimestampMicrosecondArray::from(vec![1]);
     let mut columns = nulls.columns().to_vec();
     columns[0] = Arc::new(times);
     let row = RecordBatch::try_new(nulls.schema(), columns).expect("fits");
-    sandbox.runtime.block_on(other.commit(&[row], Position(9))).expect("committed");
+    sandbox.runtime.block_on(other.append(&[row], Position(9))).expect("committed");
     lake.shared.closing.cancel();
     wal.close();
     let (_wal, lake) = sandbox.open(|_| {});
@@ -266,10 +268,10 @@ fn visits_and_events_at_different_positions_survive_a_restart() {
     let pinned = sandbox.pin(&lake);
     let hot = &pinned.table(Table::Visits).expect("visits").hot;
     let folder = sandbox.folder.path().join("lake/default/visits");
-    let files = real();
-    let log = DeltaLog::open_or_make(&files, &folder, Table::Visits, wal.log_id());
+    let place = Place::folder(&folder);
+    let log = DeltaLog::open_or_make(&place, Table::Visits, wal.log_id());
     let mut delta = sandbox.runtime.block_on(log).expect("made");
-    sandbox.runtime.block_on(delta.commit(hot, wal.durable())).expect("committed");
+    sandbox.runtime.block_on(delta.append(hot, wal.durable())).expect("committed");
     lake.shared.closing.cancel();
     wal.close();
 
@@ -278,10 +280,6 @@ fn visits_and_events_at_different_positions_survive_a_restart() {
     assert_eq!(pinned.table(Table::Events).expect("events").hot.iter().map(RecordBatch::num_rows).sum::<usize>(), 10);
     assert_eq!(visits(&pinned), (0, 2));
     lake.close();
-}
-
-fn real() -> Arc<dyn crate::store::Files> {
-    Arc::new(crate::store::RealFiles)
 }
 
 /// The folder is there, and what the first commit was to become; the commit is not.

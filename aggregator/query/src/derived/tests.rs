@@ -131,7 +131,8 @@ impl Running {
 
 fn open(folder: &Path, rules: &Arc<[Segment]>) -> Running {
     let (wal, _) = Wal::open(WalOptions::new(folder.join("log"))).expect("a log");
-    let lake = Lake::open(LakeOptions::new(folder.join("lake")), wal.clone()).expect("a lake");
+    let lake =
+        Lake::open(LakeOptions::new(ridealong_lake::Place::folder(folder.join("lake"))), wal.clone()).expect("a lake");
     let options = EngineOptions {
         threads: 2,
         memory_bytes: 64 << 20,

@@ -31,7 +31,8 @@ impl Sandbox {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let (wal, _) = Wal::open(WalOptions::new(folder.path().join("log"))).expect("a log");
-        let lake = Lake::open(LakeOptions::new(folder.path().join("lake")), wal.clone()).expect("a lake");
+        let lake = Lake::open(LakeOptions::new(ridealong_lake::Place::folder(folder.path().join("lake"))), wal.clone())
+            .expect("a lake");
         let options = EngineOptions {
             threads: 2,
             memory_bytes: 64 << 20,

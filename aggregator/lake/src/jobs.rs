@@ -1,0 +1,46 @@
+//! What keeps the tables in order, on a thread of its own that gives way to all others. A job reads tables as a query
+//! does, prepares files, and has the flusher commit them; so it never holds up rows that come in.
+
+use async_trait::async_trait;
+use ridealong_model::jobs::{Job, JobFailure, Outcome, Worker};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::lake::Lake;
+
+/// How much less than others the thread is given, as `nice` counts.
+const NICENESS: i32 = 10;
+
+/// The thread for jobs.
+pub(crate) fn runtime() -> std::io::Result<Runtime> {
+    Builder::new_multi_thread()
+        .worker_threads(1)
+        .max_blocking_threads(2)
+        .thread_name("lake-jobs")
+        .on_thread_start(give_way)
+        .enable_all()
+        .build()
+}
+
+/// On Linux a thread has a priority of its own. One that cannot be lowered is no reason not to work.
+fn give_way() {
+    #[allow(unsafe_code, reason = "no safe wrapper; takes numbers only")]
+    unsafe {
+        libc::setpriority(libc::PRIO_PROCESS, 0, NICENESS);
+    }
+}
+
+#[async_trait]
+impl Worker for Lake {
+    async fn run(&self, job: Job) -> Result<Outcome, JobFailure> {
+        let _alone = self.one_job.clone().lock_owned().await;
+        let _shared = self.shared.clone();
+        let run = async move {
+            match job {
+                Job::Compact | Job::Rewrite | Job::Archive | Job::Retain | Job::Vacuum => {
+                    Err(JobFailure(format!("{job} is not there yet")))
+                }
+            }
+        };
+        self.worker.spawn(run).await.unwrap_or_else(|error| Err(JobFailure(format!("the job ended early: {error}"))))
+    }
+}
