@@ -14,6 +14,7 @@ use ridealong_engine::datafusion::arrow::error::ArrowError;
 use ridealong_engine::deltalake::kernel::engine::arrow_conversion::TryFromArrow;
 use ridealong_engine::deltalake::kernel::transaction::{CommitBuilder, CommitProperties, TableReference};
 use ridealong_engine::deltalake::kernel::{Action, Add, StructField, Transaction};
+use ridealong_engine::deltalake::logstore::object_store::ObjectStoreExt;
 use ridealong_engine::deltalake::protocol::{DeltaOperation, SaveMode};
 use ridealong_engine::deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError};
 use ridealong_wal::{LogId, Position};
@@ -178,6 +179,26 @@ impl DeltaLog {
         DeltaError::Write { table: self.table.name(), source }
     }
 
+    /// Whether it lies in a folder.
+    pub fn is_local(&self) -> bool {
+        self.place.local().is_some()
+    }
+
+    /// Deletes files that no version will ever name, as far as that succeeds.
+    pub async fn discard(&self, names: &[String]) {
+        for name in names {
+            let location = name.split('/').fold(self.place.path(), |path, part| path.join(part));
+            if let Err(error) = self.place.store().delete(&location).await {
+                tracing::warn!(
+                    table = self.table.name(),
+                    name,
+                    error = &error as &dyn std::error::Error,
+                    "a file that is not needed stays until it is cleared away with others of its kind"
+                );
+            }
+        }
+    }
+
     /// Reads what others or a commit that was not noticed have added.
     pub async fn refresh(&mut self) -> Result<(), DeltaError> {
         self.delta.update_incremental(None).await.map_err(|source| failed("refresh", self.table, source))
@@ -263,7 +284,7 @@ fn pieces(batches: &[RecordBatch]) -> impl Iterator<Item = &[RecordBatch]> {
 }
 
 /// In one batch, sorted by time.
-fn arranged(table: Table, batches: &[RecordBatch]) -> Result<RecordBatch, ArrowError> {
+pub(crate) fn arranged(table: Table, batches: &[RecordBatch]) -> Result<RecordBatch, ArrowError> {
     let batch = &concat_batches(&file_schema(table), batches)?;
     let at = batch.schema().index_of(TIMESTAMP)?;
     let order = sort_to_indices(batch.column(at), None, None)?;

@@ -15,6 +15,7 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
+use crate::compact::FILES_CROWDED;
 use crate::delta::{Change, DeltaError, DeltaLog};
 use crate::hot::{Fill, Flushable, TableKey};
 use crate::lake::{Shared, table_place};
@@ -169,6 +170,10 @@ impl Flusher {
             let happened =
                 added.iter().all(|name| names.contains(name)) && !removed.iter().any(|it| names.contains(it));
             if !happened {
+                // Into a bucket a commit that failed may still come; a file that is not there any more never.
+                if log.is_local() || matches!(error, DeltaError::Gone { .. }) {
+                    log.discard(&added).await;
+                }
                 return Err(error.into());
             }
         }
@@ -212,7 +217,11 @@ impl Flusher {
                 return Err(error.into());
             }
         }
-        shared.tables.swap(key, log.cold()?, up_to);
+        let cold = log.cold()?;
+        if cold.files.len() > FILES_CROWDED {
+            shared.crowded.notify_one();
+        }
+        shared.tables.swap(key, cold, up_to);
         shared.options.budget.hold(Account::HotRows, shared.tables.hot_bytes() as u64);
         Ok(())
     }

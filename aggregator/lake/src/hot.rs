@@ -97,6 +97,11 @@ impl HotTables {
         self.tables.lock().by_key.contains_key(key)
     }
 
+    /// The Delta version of a table.
+    pub fn cold(&self, key: &TableKey) -> Option<Arc<ColdTable>> {
+        self.tables.lock().by_key.get(key).map(|table| Arc::clone(&table.cold))
+    }
+
     /// Whether Delta already holds what stands at this position of the log.
     pub fn holds(&self, key: &TableKey, position: Position) -> bool {
         self.tables.lock().by_key.get(key).is_some_and(|table| position <= table.committed)

@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use ridealong_model::jobs::{Job, JobFailure, Outcome, Worker};
 use tokio::runtime::{Builder, Runtime};
 
+use crate::compact;
 use crate::lake::Lake;
 
 /// How much less than others the thread is given, as `nice` counts.
@@ -33,10 +34,11 @@ fn give_way() {
 impl Worker for Lake {
     async fn run(&self, job: Job) -> Result<Outcome, JobFailure> {
         let _alone = self.one_job.clone().lock_owned().await;
-        let _shared = self.shared.clone();
+        let shared = self.shared.clone();
         let run = async move {
             match job {
-                Job::Compact | Job::Rewrite | Job::Archive | Job::Retain | Job::Vacuum => {
+                Job::Compact => compact::run(&shared).await,
+                Job::Rewrite | Job::Archive | Job::Retain | Job::Vacuum => {
                     Err(JobFailure(format!("{job} is not there yet")))
                 }
             }
