@@ -3,6 +3,8 @@
 //! Each commit carries the application transaction `wal/{log id}` with the log position up to which the table holds the
 //! log's rows. Reading it back says where a restart goes on, and makes a commit that was made but not noticed harmless.
 
+mod history;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -103,7 +105,8 @@ impl DeltaLog {
         let exists = delta.verify_deltatable_existence().await.map_err(fail("look for"))?;
         let delta = if exists {
             delta.load().await.map_err(fail("open"))?;
-            grown(delta, table).await.map_err(fail("add columns to"))?
+            let delta = grown(delta, table).await.map_err(fail("add columns to"))?;
+            history::kept(delta).await.map_err(fail("set properties of"))?
         } else {
             make(delta, table, &stored_schema(table)).await.map_err(fail("make"))?
         };
@@ -146,7 +149,9 @@ impl DeltaLog {
         let data_change = !matches!(change.kind, ChangeKind::Rearrange);
         let mut actions = self.removals(&change.removed, data_change)?;
         actions.extend(change.added.into_iter().map(|added| Action::Add(Add { data_change, ..added })));
-        let properties = CommitProperties::default().with_application_transactions(change.transactions);
+        let properties = CommitProperties::default()
+            .with_application_transactions(change.transactions)
+            .with_cleanup_expired_logs(Some(false));
         let snapshot = self.delta.snapshot().map_err(fail("read"))?;
         let committed = CommitBuilder::from(properties)
             .with_actions(actions)
@@ -154,7 +159,25 @@ impl DeltaLog {
             .await
             .map_err(fail("commit to"))?;
         self.delta.state = Some(committed.snapshot());
+        if history::has_checkpoint(committed.version) {
+            self.tidy().await;
+        }
         Ok(())
+    }
+
+    /// After a checkpoint. What fails is tried again after the next one: the commit has happened.
+    async fn tidy(&mut self) {
+        let done = async {
+            self.delta = history::reread(&self.delta).await?;
+            history::shorten(&self.delta).await
+        };
+        if let Err(error) = done.await {
+            tracing::warn!(
+                table = self.table.name(),
+                error = &error as &dyn std::error::Error,
+                "the table's log cannot be shortened now"
+            );
+        }
     }
 
     fn removals(&self, names: &[String], data_change: bool) -> Result<Vec<Action>, DeltaError> {
@@ -201,7 +224,8 @@ impl DeltaLog {
 
     /// Reads what others or a commit that was not noticed have added.
     pub async fn refresh(&mut self) -> Result<(), DeltaError> {
-        self.delta.update_incremental(None).await.map_err(|source| failed("refresh", self.table, source))
+        self.delta = history::reread(&self.delta).await.map_err(|source| failed("refresh", self.table, source))?;
+        Ok(())
     }
 
     /// The files of the present version.
@@ -256,13 +280,14 @@ async fn make(delta: DeltaTable, table: Table, schema: &Schema) -> Result<DeltaT
     let columns = schema.fields().iter().map(|field| StructField::try_from_arrow(field.as_ref()));
     let columns = columns.collect::<Result<Vec<_>, _>>()?;
     let bounded = table.columns().iter().filter(|column| has_bounds(column.kind)).map(|column| column.name);
-    let bounded = bounded.collect::<Vec<_>>();
+    let bounded = bounded.collect::<Vec<_>>().join(",");
+    let properties = history::properties().into_iter().chain([("delta.dataSkippingStatsColumns", bounded)]);
     delta
         .create()
         .with_table_name(table.name())
         .with_columns(columns)
         .with_partition_columns([DATE])
-        .with_configuration([("delta.dataSkippingStatsColumns", Some(bounded.join(",")))])
+        .with_configuration(properties.map(|(name, value)| (name, Some(value))))
         .await
 }
 
@@ -307,5 +332,7 @@ fn failed(doing: &'static str, table: Table, source: DeltaTableError) -> DeltaEr
     DeltaError::Table { doing, table: table.name(), source: Box::new(source) }
 }
 
+#[cfg(test)]
+pub(crate) use history::VERSIONS_MAX;
 #[cfg(test)]
 mod tests;

@@ -1,3 +1,5 @@
+mod soak;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 
@@ -53,7 +55,7 @@ fn read(file: &ColdFile) -> Vec<RecordBatch> {
 }
 
 struct Sandbox {
-    _folder: TempDir,
+    folder: TempDir,
     runtime: Runtime,
     wal: Wal,
     lake: Lake,
@@ -66,7 +68,7 @@ impl Sandbox {
         let mut options = LakeOptions::new(Place::folder(folder.path().join("lake")));
         options.flush_age = Duration::from_secs(100_000);
         let lake = Lake::open(options, wal.clone()).expect("a lake");
-        Self { _folder: folder, runtime: Runtime::new().expect("a runtime"), wal, lake }
+        Self { folder, runtime: Runtime::new().expect("a runtime"), wal, lake }
     }
 
     /// Requests with these numbers and times, in one flush.
