@@ -15,10 +15,12 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
+use crate::compact::FILES_CROWDED;
 use crate::delta::{Change, DeltaError, DeltaLog};
 use crate::hot::{Fill, Flushable, TableKey};
 use crate::lake::{Shared, table_place};
 use crate::mutations::{self, Anew, Begin, begin};
+use crate::snapshot::ColdFile;
 use crate::visits;
 
 /// How often the flusher looks whether something is due.
@@ -181,9 +183,10 @@ impl Flusher {
         let shared = Arc::clone(&self.shared);
         let log = self.log(key).await?;
         let cold = shared.tables.cold(key);
-        if let Some(file) =
-            cold.files.iter().find(|file| change.removed.contains(&file.name) && !change.may_remove(file))
-        {
+        let mutated = |file: &&ColdFile| change.removed.contains(&file.name) && !change.may_remove(file);
+        if let Some(file) = cold.files.iter().find(mutated) {
+            let added: Vec<String> = change.added.iter().map(|file| file.path.clone()).collect();
+            log.discard(&added).await;
             return Err(FlushFailure::Mutated { table: key.table.name(), file: file.name.clone() });
         }
         log.commit_surely(change).await?;
@@ -238,7 +241,11 @@ impl Flusher {
                 return Err(error.into());
             }
         }
-        shared.tables.swap(key, log.cold()?, up_to);
+        let cold = log.cold()?;
+        if cold.files.len() > FILES_CROWDED {
+            shared.crowded.notify_one();
+        }
+        shared.tables.swap(key, cold, up_to);
         shared.options.budget.hold(Account::HotRows, shared.tables.hot_bytes() as u64);
         Ok(())
     }

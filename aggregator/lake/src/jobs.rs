@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use ridealong_model::jobs::{Job, JobFailure, Outcome, Worker};
 use tokio::runtime::{Builder, Runtime};
 
+use crate::compact;
 use crate::lake::Lake;
 use crate::mutations::rewrite;
 
@@ -37,10 +38,9 @@ impl Worker for Lake {
         let shared = self.shared.clone();
         let run = async move {
             match job {
+                Job::Compact => compact::run(&shared).await,
                 Job::Rewrite => rewrite(&shared).await,
-                Job::Compact | Job::Archive | Job::Retain | Job::Vacuum => {
-                    Err(JobFailure(format!("{job} is not there yet")))
-                }
+                Job::Archive | Job::Retain | Job::Vacuum => Err(JobFailure(format!("{job} is not there yet"))),
             }
         };
         self.worker.spawn(run).await.unwrap_or_else(|error| Err(JobFailure(format!("the job ended early: {error}"))))
