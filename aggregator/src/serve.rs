@@ -39,8 +39,8 @@ pub fn serve(config: Config, unknown_variables: &[String], salvage: bool) -> Res
         tracing::warn!(variable, "unknown environment variable, ignored");
     }
     let started = Instant::now();
-    let _lock = FolderLock::take(&config.data)?;
-    let data = config.data.canonicalize().context("cannot find the data folder")?;
+    let _lock = FolderLock::take(&config.data.folder)?;
+    let data = config.data.folder.canonicalize().context("cannot find the data folder")?;
     let catalog = start_catalog(&data)?;
     let enricher = start_enricher(&config)?;
     let wal = start_wal(&config, &data, salvage)?;
@@ -129,7 +129,11 @@ fn start_enricher(config: &Config) -> Result<Enricher> {
 }
 
 fn start_lake(config: &Config, data: &Path, wal: &Wal, budget: &Arc<Budget>) -> Result<Lake> {
-    let mut options = LakeOptions::new(Place::folder(data.join("lake")));
+    let place = match &config.data.bucket {
+        Some(url) => Place::bucket(url).with_context(|| format!("cannot keep tables at {url}"))?,
+        None => Place::folder(data.join("lake")),
+    };
+    let mut options = LakeOptions::new(place);
     options.flush_age = config.flush_age;
     options.flush_rows = config.flush_rows as usize;
     options.flush_bytes = config.flush_memory.bytes() as usize;
@@ -196,7 +200,8 @@ fn announce(address: SocketAddr, config: &Config, started: Instant) {
     println!("ridealong-aggregator listening on http://{address}");
     tracing::info!(
         %address,
-        data = %config.data.display(),
+        data = %config.data.folder.display(),
+        tables = config.data.bucket.as_ref().map(|url| url.as_str()),
         start_ms = started.elapsed().as_millis() as u64,
         log_max_mib = config.log_max.bytes() >> 20,
         flush_age = ?config.flush_age,

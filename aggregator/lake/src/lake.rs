@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use ridealong_common::table::Table;
-use ridealong_engine::deltalake::logstore::object_store::Error as StoreError;
+use ridealong_engine::deltalake::logstore::object_store::{Error as StoreError, ObjectStore};
 use ridealong_model::jobs::JobFailure;
 use ridealong_model::lake::{FlushError, Lake as LakePort, LakeStatus, TableStatus};
 use ridealong_wal::{Position, Wal};
@@ -145,6 +145,12 @@ impl Lake {
         let worker = jobs.handle().clone();
         let owned = Arc::new(Mutex::new(Some(Owned { runtime, jobs, follower })));
         Ok(Self { shared, owned, worker, one_job: Arc::default() })
+    }
+
+    /// The stores that files lie in, each by its root's URL.
+    pub fn stores(&self) -> Vec<(String, Arc<dyn ObjectStore>)> {
+        let root = &self.shared.options.root;
+        vec![(root.store_url(), Arc::clone(root.store()))]
     }
 
     /// The tables of a tenant with every row that was durable before the call, or None when the lake does not get there

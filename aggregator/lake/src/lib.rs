@@ -32,6 +32,6 @@ mod write;
 pub use delta::DeltaError;
 pub use lake::{Lake, OpenError};
 pub use options::LakeOptions;
-pub use place::Place;
+pub use place::{BucketError, Place};
 pub use snapshot::{ColdFile, ColdTable, Snapshot, TableSnapshot};
 pub use visits::PAUSE_US;

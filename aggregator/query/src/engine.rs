@@ -12,8 +12,10 @@ use parking_lot::Mutex;
 use ridealong_engine::datafusion::arrow::array::RecordBatch;
 use ridealong_engine::datafusion::catalog::MemorySchemaProvider;
 use ridealong_engine::datafusion::common::{DataFusionError, ParamValues, ScalarValue};
+use ridealong_engine::datafusion::execution::object_store::ObjectStoreUrl;
 use ridealong_engine::datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use ridealong_engine::datafusion::physical_plan::{displayable, execute_stream};
+use ridealong_engine::deltalake::logstore::object_store::Error as StoreError;
 use ridealong_lake::{Lake, Snapshot};
 use ridealong_model::budget::{Account, Budget};
 use ridealong_model::ledger::{LedgerSource, NoLedger};
@@ -78,6 +80,9 @@ impl Engine {
             .build()?;
         let pool = Arc::new(BudgetPool::new(options.memory_bytes, Arc::clone(&options.budget)));
         let environment = RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc()?;
+        for (url, store) in lake.stores() {
+            environment.register_object_store(ObjectStoreUrl::parse(url)?.as_ref(), store);
+        }
         let slots = Arc::new(Semaphore::new(options.queries_max));
         let handle = runtime.handle().clone();
         let (rules, warnings) = (Arc::new(NoSegments), Arc::default());
@@ -246,6 +251,9 @@ fn params(params: &[Param]) -> ParamValues {
 
 /// The engine's errors by whose fault they are.
 fn fault(error: DataFusionError) -> QueryError {
+    if let Some(unread) = unread(&error) {
+        return unread;
+    }
     match error.find_root() {
         DataFusionError::ResourcesExhausted(text) => QueryError::TooLarge(text.clone()),
         DataFusionError::SQL(..)
@@ -259,6 +267,19 @@ fn fault(error: DataFusionError) -> QueryError {
         }
         _ => QueryError::Failed(error.strip_backtrace()),
     }
+}
+
+/// A store that did not give what was asked of it; what it has not got is another matter.
+fn unread(error: &DataFusionError) -> Option<QueryError> {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        match error.downcast_ref::<StoreError>() {
+            Some(StoreError::NotFound { .. } | StoreError::InvalidPath { .. }) => return None,
+            Some(store) => return Some(QueryError::Unread(store.to_string())),
+            None => cause = error.source(),
+        }
+    }
+    None
 }
 
 #[cfg(test)]
