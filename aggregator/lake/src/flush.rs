@@ -163,17 +163,16 @@ impl Flusher {
         let log = self.log(key).await?;
         let added: Vec<String> = change.added.iter().map(|file| file.path.clone()).collect();
         let removed = change.removed.clone();
-        if let Err(error) = log.commit(change).await {
+        let mut done = log.commit(change).await;
+        if done.is_err() {
             log.refresh().await?;
             let names: BTreeSet<String> = log.cold()?.files.into_iter().map(|file| file.name).collect();
-            let happened =
-                added.iter().all(|name| names.contains(name)) && !removed.iter().any(|it| names.contains(it));
-            if !happened {
-                return Err(error.into());
+            if added.iter().all(|name| names.contains(name)) && !removed.iter().any(|it| names.contains(it)) {
+                done = Ok(());
             }
         }
-        shared.tables.replace(key, log.cold()?);
-        Ok(())
+        show(&shared, key, log).await?;
+        Ok(done?)
     }
 
     /// Flushes one table, and counts how it went.
@@ -206,15 +205,14 @@ impl Flusher {
         }
         let shared = Arc::clone(&self.shared);
         let log = self.log(key).await?;
-        if let Err(error) = log.append(&batches, up_to).await {
+        let before = log.position().await?;
+        let done = log.append(&batches, up_to).await;
+        if done.is_err() {
             log.refresh().await?;
-            if log.position().await? != up_to {
-                return Err(error.into());
-            }
         }
-        shared.tables.swap(key, log.cold()?, up_to);
-        shared.options.budget.hold(Account::HotRows, shared.tables.hot_bytes() as u64);
-        Ok(())
+        show(&shared, key, log).await?;
+        // What an earlier commit has added after all is a step too; the rest follows.
+        if log.position().await? > before { Ok(()) } else { Ok(done?) }
     }
 
     async fn log(&mut self, key: &TableKey) -> Result<&mut DeltaLog, FlushFailure> {
@@ -244,6 +242,17 @@ impl Flusher {
             Err(error) => Err(FlushFailure::Release(error.to_string())),
         }
     }
+}
+
+/// Lets queries see the table as it is now. Rows that it has are no longer hot, also those of an earlier commit that was
+/// taken for failed and arrived after all: a store may be slow.
+async fn show(shared: &Shared, key: &TableKey, log: &DeltaLog) -> Result<(), DeltaError> {
+    let position = log.position().await?;
+    if !shared.tables.settle(key, log.cold()?, position) {
+        return Err(DeltaError::Overtaken { table: key.table.name(), found: position });
+    }
+    shared.options.budget.hold(Account::HotRows, shared.tables.hot_bytes() as u64);
+    Ok(())
 }
 
 /// An error with what caused it, in one line.

@@ -1,5 +1,7 @@
 //! The handle on the lake: opens what is there, starts the follower and the flusher, and answers for both.
 
+mod existing;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -7,7 +9,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use ridealong_common::table::Table;
 use ridealong_engine::deltalake::logstore::object_store::{Error as StoreError, ObjectStore};
 use ridealong_model::jobs::JobFailure;
 use ridealong_model::lake::{FlushError, Lake as LakePort, LakeStatus, TableStatus};
@@ -26,8 +27,6 @@ use crate::options::LakeOptions;
 use crate::place::Place;
 use crate::snapshot::Snapshot;
 
-/// The folder of a table's versions.
-const DELTA_LOG: &str = "_delta_log";
 /// Flush requests waiting at once.
 const REQUESTS_MAX: usize = 64;
 /// How long a stop tries to leave everything in Delta; what is not is in the log.
@@ -114,11 +113,8 @@ impl Lake {
             .map_err(OpenError::Threads)?;
         let tables = HotTables::default();
         let mut logs = std::collections::BTreeMap::new();
-        for key in runtime.block_on(existing_tables(&options.root))? {
-            let place = table_place(&options.root, &key);
-            let log = runtime.block_on(DeltaLog::open_or_make(&place, key.table, wal.log_id()))?;
-            let position = runtime.block_on(log.position())?;
-            tables.add(key.clone(), log.cold()?, position);
+        for (key, log) in runtime.block_on(existing::open(&options.root, wal.log_id()))? {
+            tables.add(key.clone(), log.cold()?, runtime.block_on(log.position())?);
             logs.insert(key, log);
         }
         // From the log's beginning, not from where the known tables end: a table whose rows were never flushed has no
@@ -237,27 +233,6 @@ impl LakePort for Lake {
 
 pub(crate) fn table_place(root: &Place, key: &TableKey) -> Place {
     root.child(&key.tenant).child(key.table.name())
-}
-
-/// The tables that lie under the root: what has a Delta log.
-async fn existing_tables(root: &Place) -> Result<Vec<TableKey>, OpenError> {
-    let mut found = Vec::new();
-    for tenant in names(root).await? {
-        for name in names(&root.child(&tenant)).await? {
-            let Some(table) = Table::from_name(&name) else { continue };
-            if names(&root.child(&tenant).child(&name)).await?.iter().any(|name| name == DELTA_LOG) {
-                found.push(TableKey { tenant: Arc::from(tenant.as_str()), table });
-            }
-        }
-    }
-    Ok(found)
-}
-
-/// What lies below a place and has something below it.
-async fn names(place: &Place) -> Result<Vec<String>, OpenError> {
-    let listed = place.store().list_with_delimiter(Some(&place.path())).await;
-    let listed = listed.map_err(|source| OpenError::List { place: place.to_string(), source })?;
-    Ok(listed.common_prefixes.iter().filter_map(|path| path.filename().map(str::to_owned)).collect())
 }
 
 #[cfg(test)]

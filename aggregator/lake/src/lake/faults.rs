@@ -1,6 +1,7 @@
 //! A flush that dies at every one of its calls, or of which any one call fails: each row that was acknowledged is there
 //! exactly once afterwards, and the tables can be written on.
 
+use ridealong_common::table::Table;
 use std::path::Path;
 use std::sync::Arc;
 

@@ -1,3 +1,4 @@
+use ridealong_common::table::Table;
 use std::sync::Arc;
 
 use ridealong_common::event::TrackedEvent;
