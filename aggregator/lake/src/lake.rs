@@ -18,7 +18,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::delta::{Change, DeltaError, DeltaLog};
+use crate::delta::{Change, DeltaError};
 use crate::flush::{Flusher, Request};
 use crate::follow::follow;
 use crate::hot::{HotTables, TableKey};
