@@ -46,7 +46,7 @@ pub fn serve(config: Config, unknown_variables: &[String], salvage: bool) -> Res
     let wal = start_wal(&config, &data, salvage)?;
     let budget = Budget::new(config.memory_max.bytes());
     memory::watch(Arc::clone(&budget))?;
-    let lake = start_lake(&config, &data, &wal, &budget)?;
+    let lake = start_lake(&config, &data, &wal, &budget, &catalog)?;
     let ingest = Ingest::new(wal.clone(), catalog.clone(), enricher.clone());
     let engine = start_engine(&config, &lake, &ingest, &catalog, &budget)?;
     let services = Services {
@@ -128,7 +128,7 @@ fn start_enricher(config: &Config) -> Result<Enricher> {
     Ok(enricher)
 }
 
-fn start_lake(config: &Config, data: &Path, wal: &Wal, budget: &Arc<Budget>) -> Result<Lake> {
+fn start_lake(config: &Config, data: &Path, wal: &Wal, budget: &Arc<Budget>, catalog: &Catalog) -> Result<Lake> {
     let place = match &config.data.bucket {
         Some(url) => Place::bucket(url).with_context(|| format!("cannot keep tables at {url}"))?,
         None => Place::folder(data.join("lake")),
@@ -139,6 +139,7 @@ fn start_lake(config: &Config, data: &Path, wal: &Wal, budget: &Arc<Budget>) -> 
     options.flush_bytes = config.flush_memory.bytes() as usize;
     options.hot_bytes_max = config.hot_memory.bytes() as usize;
     options.budget = Arc::clone(budget);
+    options.locations = Arc::new(catalog.clone());
     Lake::open(options, wal.clone()).context("cannot open the lake")
 }
 

@@ -17,7 +17,8 @@ use tokio::time::MissedTickBehavior;
 
 use crate::delta::{Change, DeltaError, DeltaLog};
 use crate::hot::{Fill, Flushable, TableKey};
-use crate::lake::{Shared, table_place};
+use crate::lake::Shared;
+use crate::places::PlaceError;
 use crate::visits;
 
 /// How often the flusher looks whether something is due.
@@ -63,6 +64,8 @@ impl Request {
 enum FlushFailure {
     #[error(transparent)]
     Delta(#[from] DeltaError),
+    #[error(transparent)]
+    Place(#[from] PlaceError),
     #[error("the log cannot let go of what the lake has: {0}")]
     Release(String),
     #[error("the log has not been read up to position {0} in time")]
@@ -222,7 +225,7 @@ impl Flusher {
             if tenants > options.tenants_max {
                 return Err(FlushFailure::Tenants(tenants));
             }
-            let place = table_place(&options.root, key);
+            let place = self.shared.places.of(key).await?;
             let log = DeltaLog::open_or_make(&place, key.table, self.shared.wal.log_id()).await?;
             self.logs.insert(key.clone(), log);
         }

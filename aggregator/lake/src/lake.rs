@@ -24,7 +24,7 @@ use crate::follow::follow;
 use crate::hot::{HotTables, TableKey};
 use crate::jobs;
 use crate::options::LakeOptions;
-use crate::place::Place;
+use crate::places::{PlaceError, Places};
 use crate::snapshot::Snapshot;
 
 /// Flush requests waiting at once.
@@ -38,6 +38,10 @@ pub enum OpenError {
     List { place: String, source: StoreError },
     #[error("cannot start the lake's threads")]
     Threads(#[source] std::io::Error),
+    #[error("a place of tables cannot be opened")]
+    Place(#[from] PlaceError),
+    #[error("table {table} of tenant {tenant} lies in two places: move one of {} and {} away", places[0], places[1])]
+    Twice { tenant: String, table: &'static str, places: [String; 2] },
     #[error("a table cannot be opened")]
     Table(#[from] DeltaError),
 }
@@ -55,6 +59,7 @@ pub struct Lake {
 /// What follower, flusher and handle share.
 pub(crate) struct Shared {
     pub options: LakeOptions,
+    pub places: Arc<Places>,
     pub wal: Wal,
     pub tables: HotTables,
     /// Up to where the log has been read into the tables.
@@ -112,8 +117,9 @@ impl Lake {
             .build()
             .map_err(OpenError::Threads)?;
         let tables = HotTables::default();
+        let places = Arc::new(Places::new(options.root.clone(), Arc::clone(&options.locations)));
         let mut logs = std::collections::BTreeMap::new();
-        for (key, log) in runtime.block_on(existing::open(&options.root, wal.log_id()))? {
+        for (key, log) in runtime.block_on(existing::open(&places, wal.log_id()))? {
             tables.add(key.clone(), log.cold()?, runtime.block_on(log.position())?);
             logs.insert(key, log);
         }
@@ -123,6 +129,7 @@ impl Lake {
         let (requests, inbox) = mpsc::channel(REQUESTS_MAX);
         let shared = Arc::new(Shared {
             options,
+            places,
             wal,
             tables,
             readable: watch::Sender::new(Position(0)),
@@ -145,8 +152,7 @@ impl Lake {
 
     /// The stores that files lie in, each by its root's URL.
     pub fn stores(&self) -> Vec<(String, Arc<dyn ObjectStore>)> {
-        let root = &self.shared.options.root;
-        vec![(root.store_url(), Arc::clone(root.store()))]
+        self.shared.places.stores()
     }
 
     /// The tables of a tenant with every row that was durable before the call, or None when the lake does not get there
@@ -229,10 +235,6 @@ impl LakePort for Lake {
             tables,
         }
     }
-}
-
-pub(crate) fn table_place(root: &Place, key: &TableKey) -> Place {
-    root.child(&key.tenant).child(key.table.name())
 }
 
 #[cfg(test)]

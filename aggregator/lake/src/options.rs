@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ridealong_model::budget::Budget;
+use ridealong_model::location::{Locations, UsualPlaces};
 
 use crate::place::Place;
 
@@ -11,6 +12,8 @@ use crate::place::Place;
 pub struct LakeOptions {
     /// Holds `{tenant}/{table}/`.
     pub root: Place,
+    /// Tenants whose tables lie elsewhere.
+    pub locations: Arc<dyn Locations>,
     /// A flush once this many rows of a table are hot: a Parquet file of a good size.
     pub flush_rows: usize,
     /// A flush once a table's hot rows take this much memory.
@@ -30,6 +33,7 @@ impl LakeOptions {
     pub fn new(root: Place) -> Self {
         Self {
             root,
+            locations: Arc::new(UsualPlaces),
             flush_rows: 1_000_000,
             flush_bytes: 128 << 20,
             flush_age: Duration::from_secs(300),

@@ -39,12 +39,14 @@ impl Place {
 
     /// `s3://BUCKET/PREFIX`, tried out. Blocks; not to be called from a runtime's thread.
     pub fn bucket(url: &Url) -> Result<Self, BucketError> {
-        let mut url = url.clone();
-        if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().push("");
-        }
+        let url = with_slash(url);
         let store = bucket::open(&url, &path_in_store(&url))?;
         Ok(Self { store, url, files: None })
+    }
+
+    /// Another prefix of the same bucket.
+    pub(crate) fn beside(&self, url: &Url) -> Self {
+        Self { url: with_slash(url), ..self.clone() }
     }
 
     /// What lies below under this name. Names hold no slash and need no escaping.
@@ -80,6 +82,14 @@ impl Place {
     pub(crate) fn local(&self) -> Option<(PathBuf, &Arc<dyn Files>)> {
         Some((self.url.to_file_path().ok()?, self.files.as_ref()?))
     }
+}
+
+fn with_slash(url: &Url) -> Url {
+    let mut url = url.clone();
+    if let Ok(mut segments) = url.path_segments_mut() {
+        segments.pop_if_empty().push("");
+    }
+    url
 }
 
 fn path_in_store(url: &Url) -> Path {

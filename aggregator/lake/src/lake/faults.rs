@@ -1,15 +1,16 @@
 //! A flush that dies at every one of its calls, or of which any one call fails: each row that was acknowledged is there
 //! exactly once afterwards, and the tables can be written on.
 
-use ridealong_common::table::Table;
 use std::path::Path;
 use std::sync::Arc;
 
 use ridealong_common::rows::RequestRow;
+use ridealong_common::table::Table;
 use ridealong_wal::{NewEntry, WalOptions};
 
 use super::*;
 use crate::convert::tests::request;
+use crate::place::Place;
 use crate::store::forgetful::{Fault, Forgetful};
 
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -218,3 +218,6 @@ impl ObjectStore for CertainStore {
         self.inner.copy_opts(from, to, options).await
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,8 +11,8 @@ fn a_bucket_with_and_without_a_prefix() {
 #[test]
 fn what_is_no_bucket_is_refused_with_its_fault() {
     for (text, part) in [
-        ("gs://tables/a", "neither a folder nor"),
-        ("http://127.0.0.1:9000/tables", "neither a folder nor"),
+        ("gs://tables/a", "neither s3://"),
+        ("http://127.0.0.1:9000/tables", "neither s3://"),
         ("s3://", "name of a bucket"),
         ("s3://ab", "name of a bucket"),
         ("s3://Tables", "name of a bucket"),
@@ -21,8 +21,16 @@ fn what_is_no_bucket_is_refused_with_its_fault() {
         ("s3://tables/a b", "prefix"),
         ("s3://tables/a//b", "prefix"),
         ("s3://tables/a?b", "prefix"),
+        ("tables/a", "absolute"),
+        ("", "absolute"),
     ] {
-        let fault = bucket(text).expect_err(text);
+        let fault = Location::parse(text).expect_err(text);
         assert!(fault.contains(part), "{text}: {fault}");
     }
+}
+
+#[test]
+fn a_folder_is_one_of_the_whole_file_system() {
+    assert_eq!(Location::parse("/var/lib/tables"), Ok(Location::Folder("/var/lib/tables".into())));
+    assert!(Location::parse(&format!("/{}", "a".repeat(LOCATION_BYTES_MAX))).is_err());
 }
