@@ -39,10 +39,12 @@ impl Aggregator {
         Ok(aggregator)
     }
 
-    /// Its tables at `data` (a URL), its state in a folder of its own, with these variables in its environment.
+    /// Its tables at `data`, its state in a folder of its own when that is a URL, with these variables in its environment.
     pub async fn start_at(data: &str, environment: &[(&str, &str)], flags: &[&str]) -> Result<Self> {
         let mut aggregator = Self::absent(flags)?;
-        aggregator.flags.extend(["--state".to_owned(), "state".to_owned()]);
+        if data.contains("://") {
+            aggregator.flags.extend(["--state".to_owned(), "state".to_owned()]);
+        }
         aggregator.data = data.to_owned();
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         aggregator.environment = environment.iter().map(owned).collect();

@@ -132,6 +132,30 @@ async fn a_bucket_that_cannot_be_used_ends_the_start_with_why() -> Result<()> {
     Ok(())
 }
 
+/// The others' tables lie in a folder.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenants_tables_lie_in_the_bucket_that_was_set_for_it() -> Result<()> {
+    let moto = Moto::start(BUCKET).await?;
+    let mut aggregator = Aggregator::start_at("data", &environment(&moto.url()), &[]).await?;
+    let location = json!({ "location": "s3://tables/of/one" });
+    let put = async |aggregator: &Aggregator| {
+        let api = aggregator.api();
+        api.send(api.client().put(api.url("/api/analytics/config")).json(&location)).await
+    };
+    assert_eq!(put(&aggregator).await?.expect(200).json()["location"], location["location"]);
+    let mut sent = Sent::default();
+    sent.send(&aggregator, 30).await?;
+    aggregator.flush().await?;
+    sent.send(&aggregator, 3).await?;
+    sent.assert_found(&aggregator, "in the bucket and in memory").await?;
+    assert!(put(&aggregator).await?.problem(400) == "invalid-setting", "it has rows by now");
+    let keys = moto.keys(BUCKET, "of/one/events/_delta_log/").await?;
+    assert!(!keys.is_empty() && !aggregator.data().join("lake/default").exists(), "{keys:?}");
+    aggregator.kill().await?;
+    aggregator.restart().await?;
+    sent.assert_found(&aggregator, "started again").await
+}
+
 /// Keys in a file, as `aws configure` writes them.
 #[tokio::test(flavor = "multi_thread")]
 async fn credentials_and_endpoint_come_from_a_profile() -> Result<()> {

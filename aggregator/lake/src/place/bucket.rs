@@ -46,6 +46,8 @@ const PAUSES: BackoffConfig =
     BackoffConfig { init_backoff: Duration::from_millis(100), max_backoff: Duration::from_secs(2), base: 2.0 };
 const REGION_DEFAULT: &str = "us-east-1";
 
+const TRIALS_MAX: u32 = 5;
+
 /// Shows, by being put a second time, that the store keeps to conditions.
 const MARK: &str = "_conditional_put";
 const MARK_TEXT: &str = "The store refused to put this a second time under If-None-Match.\n";
@@ -144,13 +146,17 @@ fn endpoint(builder: &AmazonS3Builder) -> String {
 /// Puts the mark on the condition that it is not there; the second time, or at the second start, that must fail.
 async fn keeps_to_conditions(s3: &AmazonS3, prefix: &Path) -> Result<bool, StoreError> {
     let mark = prefix.clone().join(MARK);
-    for _ in 0..2 {
+    let mut was_put = false;
+    for _ in 0..TRIALS_MAX {
         let put = s3.put_opts(&mark, PutPayload::from_static(MARK_TEXT.as_bytes()), PutOptions::from(PutMode::Create));
         match put.await {
-            Ok(_) => {}
-            Err(StoreError::AlreadyExists { .. }) => return Ok(s3.head(&mark).await.is_ok()),
+            Ok(_) if was_put => return Ok(false),
+            Ok(_) => was_put = true,
+            Err(StoreError::AlreadyExists { .. }) if s3.head(&mark).await.is_ok() => return Ok(true),
+            // A conflict with nothing: S3 says so to puts of one name at one time.
+            Err(StoreError::AlreadyExists { .. }) => tokio::time::sleep(PAUSES.init_backoff).await,
             Err(error) => return Err(error),
         }
     }
-    Ok(false)
+    Err(StoreError::Generic { store: "S3", source: format!("{mark} can neither be put nor found").into() })
 }
