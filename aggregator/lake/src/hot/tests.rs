@@ -101,7 +101,7 @@ fn a_row_that_delta_holds_is_never_appended() {
 fn what_a_late_commit_has_added_is_hot_no_more_and_what_nobody_flushed_is_not_believed() {
     let tables = HotTables::default();
     let hosts = key("default", Table::HostMetrics);
-    tables.add(hosts.clone(), ColdTable::default(), Position(0));
+    tables.add(hosts.clone(), ColdTable::default(), Position(0), Vec::new());
     (1..=3).for_each(|at| append(&tables, &hosts, rows(10), Position(10 * at)));
     let version = |version| ColdTable { version: Some(version), ..ColdTable::default() };
     assert!(tables.settle(&hosts, version(1), Position(20)));
