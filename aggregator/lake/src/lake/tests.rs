@@ -368,7 +368,8 @@ fn a_table_stays_where_it_was_made() {
     ));
     log.expect("made");
     let (wal, _) = Wal::open(WalOptions::new(sandbox.folder.path().join("log"))).expect("a log");
-    let mut options = LakeOptions::new(Place::folder(sandbox.folder.path().join("lake")), journal(sandbox.folder.path()));
+    let mut options =
+        LakeOptions::new(Place::folder(sandbox.folder.path().join("lake")), journal(sandbox.folder.path()));
     set(&mut options);
     let error = Lake::open(options, wal).err().expect("refused").to_string();
     assert!(error.contains("two places") && error.contains("/elsewhere/requests/"), "{error}");
