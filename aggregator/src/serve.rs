@@ -56,6 +56,7 @@ pub fn serve(config: Config, unknown_variables: &[String], salvage: bool) -> Res
         admission: Admission::new(budget, Arc::new(lake.clone()), wal.clone()),
         engine: Arc::clone(&engine) as _,
         lake: Arc::new(lake.clone()),
+        mutate: Arc::new(lake.clone()),
         disk: disk(&data),
         bodies: Bodies::new(BODIES_BYTES_MAX),
         limits: Limits { request_timeout: REQUEST_TIMEOUT },
