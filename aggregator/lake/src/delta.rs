@@ -169,7 +169,7 @@ impl DeltaLog {
     async fn tidy(&mut self) {
         let done = async {
             self.delta = history::reread(&self.delta).await?;
-            history::shorten(&self.delta).await
+            history::shorten(&self.delta, history::VERSIONS_MAX).await
         };
         if let Err(error) = done.await {
             tracing::warn!(
@@ -335,4 +335,4 @@ fn failed(doing: &'static str, table: Table, source: DeltaTableError) -> DeltaEr
 #[cfg(test)]
 pub(crate) use history::VERSIONS_MAX;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
