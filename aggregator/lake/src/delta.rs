@@ -67,14 +67,25 @@ pub(crate) struct Change {
     pub kind: ChangeKind,
 }
 
+impl Change {
+    /// Whether it knows all that has been done to the file.
+    pub fn may_remove(&self, file: &ColdFile) -> bool {
+        match self.kind {
+            ChangeKind::Drop => true,
+            ChangeKind::Rewrite { seen } => file.pending.iter().all(|mutation| mutation.number <= seen),
+            ChangeKind::Append | ChangeKind::Rearrange => file.pending.is_empty(),
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ChangeKind {
     /// New rows.
     Append,
     /// The same rows in other files.
     Rearrange,
-    /// Other rows, or fewer, in place of some.
-    Rewrite,
+    /// Other rows, or fewer, in place of some: what the mutations up to this one make of them.
+    Rewrite { seen: u64 },
     /// Whole files go.
     Drop,
 }
@@ -88,7 +99,7 @@ impl ChangeKind {
                 predicate: None,
             },
             Self::Rearrange => DeltaOperation::Optimize { predicate: None, target_size: FILE_BYTES_MAX as i64 },
-            Self::Rewrite => DeltaOperation::Update { predicate: None },
+            Self::Rewrite { .. } => DeltaOperation::Update { predicate: None },
             Self::Drop => DeltaOperation::Delete { predicate: None },
         }
     }
@@ -136,7 +147,7 @@ impl DeltaLog {
             writer.write(&rows).await.map_err(|source| self.unwritten(source))?;
         }
         let added = writer.finish().await.map_err(|source| self.unwritten(source))?;
-        let transactions = vec![Transaction::new(&self.application, position.0 as i64)];
+        let transactions = vec![self.transaction(position)];
         self.commit(Change { added, removed: Vec::new(), transactions, kind: ChangeKind::Append }).await
     }
 
@@ -180,6 +191,29 @@ impl DeltaLog {
         }
     }
 
+    /// The same, and after an error it is known whether it has happened: the table is read again.
+    pub async fn commit_surely(&mut self, change: Change) -> Result<(), DeltaError> {
+        let added: Vec<String> = change.added.iter().map(|file| file.path.clone()).collect();
+        let removed = change.removed.clone();
+        let Err(error) = self.commit(change).await else { return Ok(()) };
+        self.refresh().await?;
+        let names: BTreeSet<String> = self.cold()?.files.into_iter().map(|file| file.name).collect();
+        let is_done = added.iter().all(|name| names.contains(name)) && !removed.iter().any(|it| names.contains(it));
+        if is_done {
+            return Ok(());
+        }
+        // Into a bucket a commit that failed may still come; one that removes what is not there any more never.
+        if self.place.local().is_some() || matches!(error, DeltaError::Gone { .. }) {
+            self.discard(&added).await;
+        }
+        Err(error)
+    }
+
+    /// Says, as part of a commit, that the table holds the log's rows up to there.
+    pub fn transaction(&self, position: Position) -> Transaction {
+        Transaction::new(&self.application, position.0 as i64)
+    }
+
     fn removals(&self, names: &[String], data_change: bool) -> Result<Vec<Action>, DeltaError> {
         if names.is_empty() {
             return Ok(Vec::new());
@@ -200,11 +234,6 @@ impl DeltaLog {
 
     fn unwritten(&self, source: WriteError) -> DeltaError {
         DeltaError::Write { table: self.table.name(), source }
-    }
-
-    /// Whether it lies in a folder.
-    pub fn is_local(&self) -> bool {
-        self.place.local().is_some()
     }
 
     /// Deletes files that no version will ever name, as far as that succeeds.
@@ -243,6 +272,7 @@ impl DeltaLog {
                 store: Arc::clone(&store),
                 path: format!("{root}/{name}"),
                 pending: Arc::default(),
+                masked: 0,
                 name,
                 bytes: u64::try_from(file.size()).unwrap_or(0),
                 rows: file.num_records().unwrap_or(0) as u64,

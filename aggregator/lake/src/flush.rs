@@ -4,7 +4,7 @@
 //! It alone commits, so whoever changes tables otherwise prepares the files and asks it. After an error it does not guess:
 //! the table is read again, and if it shows that the commit had happened, only the hand-over is left to do.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use crate::compact::FILES_CROWDED;
 use crate::delta::{Change, DeltaError, DeltaLog};
 use crate::hot::{Fill, Flushable, TableKey};
 use crate::lake::{Shared, table_place};
+use crate::mutations::{self, Anew, Begin, begin};
 use crate::visits;
 
 /// How often the flusher looks whether something is due.
@@ -41,6 +42,8 @@ enum What {
     Flush(Position),
     /// That a table change, at once in Delta and for queries.
     Change(TableKey, Change),
+    Begin(Box<Begin>),
+    Anew(Box<Anew>),
 }
 
 type Answer = oneshot::Receiver<Result<(), String>>;
@@ -52,6 +55,15 @@ impl Request {
 
     pub fn change(key: TableKey, change: Change) -> (Self, Answer) {
         Self::new(What::Change(key, change))
+    }
+
+    /// What is asked here has a way of its own for the answer.
+    pub fn begin(begin: Begin) -> Self {
+        Self::new(What::Begin(Box::new(begin))).0
+    }
+
+    pub fn anew(anew: Anew) -> Self {
+        Self::new(What::Anew(Box::new(anew))).0
     }
 
     fn new(what: What) -> (Self, Answer) {
@@ -68,6 +80,8 @@ enum FlushFailure {
     Release(String),
     #[error("the log has not been read up to position {0} in time")]
     Behind(Position),
+    #[error("rows of {file} in table {table} have been deleted or corrected meanwhile")]
+    Mutated { table: &'static str, file: String },
     #[error("{0} tenants have tables, which is the limit")]
     Tenants(usize),
 }
@@ -100,6 +114,11 @@ impl Flusher {
                     let done = match request.what {
                         What::Flush(up_to) => self.flush_up_to(up_to).await,
                         What::Change(key, change) => self.change(&key, change).await,
+                        What::Begin(asked) => {
+                            begin(&self.shared, *asked).await;
+                            Ok(())
+                        }
+                        What::Anew(asked) => self.anew(*asked).await,
                     };
                     // Whoever asked may have gone.
                     let _ = request.answer.send(done.map_err(|error| with_causes(&error)));
@@ -162,22 +181,27 @@ impl Flusher {
     async fn change(&mut self, key: &TableKey, change: Change) -> Result<(), FlushFailure> {
         let shared = Arc::clone(&self.shared);
         let log = self.log(key).await?;
-        let added: Vec<String> = change.added.iter().map(|file| file.path.clone()).collect();
-        let removed = change.removed.clone();
-        if let Err(error) = log.commit(change).await {
-            log.refresh().await?;
-            let names: BTreeSet<String> = log.cold()?.files.into_iter().map(|file| file.name).collect();
-            let happened =
-                added.iter().all(|name| names.contains(name)) && !removed.iter().any(|it| names.contains(it));
-            if !happened {
-                // Into a bucket a commit that failed may still come; a file that is not there any more never.
-                if log.is_local() || matches!(error, DeltaError::Gone { .. }) {
-                    log.discard(&added).await;
-                }
-                return Err(error.into());
-            }
+        let cold = shared.tables.cold(key);
+        if let Some(file) =
+            cold.files.iter().find(|file| change.removed.contains(&file.name) && !change.may_remove(file))
+        {
+            let added: Vec<String> = change.added.iter().map(|file| file.path.clone()).collect();
+            log.discard(&added).await;
+            return Err(FlushFailure::Mutated { table: key.table.name(), file: file.name.clone() });
         }
+        log.commit_surely(change).await?;
         shared.tables.replace(key, log.cold()?);
+        Ok(())
+    }
+
+    async fn anew(&mut self, mut asked: Anew) -> Result<(), FlushFailure> {
+        let shared = Arc::clone(&self.shared);
+        let done = match self.log(&asked.key()).await {
+            Ok(log) => mutations::commit(&shared, log, &mut asked).await,
+            Err(error) => Err(with_causes(&error)),
+        };
+        // Whoever asked may have gone.
+        let _ = asked.answer.send(done);
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::compact;
 use crate::lake::Lake;
+use crate::mutations::rewrite;
 
 /// How much less than others the thread is given, as `nice` counts.
 const NICENESS: i32 = 10;
@@ -38,9 +39,8 @@ impl Worker for Lake {
         let run = async move {
             match job {
                 Job::Compact => compact::run(&shared).await,
-                Job::Rewrite | Job::Archive | Job::Retain | Job::Vacuum => {
-                    Err(JobFailure(format!("{job} is not there yet")))
-                }
+                Job::Rewrite => rewrite(&shared).await,
+                Job::Archive | Job::Retain | Job::Vacuum => Err(JobFailure(format!("{job} is not there yet"))),
             }
         };
         self.worker.spawn(run).await.unwrap_or_else(|error| Err(JobFailure(format!("the job ended early: {error}"))))

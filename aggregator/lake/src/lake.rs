@@ -8,6 +8,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use ridealong_common::table::Table;
+use ridealong_engine::datafusion::execution::SessionStateBuilder;
+use ridealong_engine::datafusion::prelude::{SessionConfig, SessionContext};
+use ridealong_engine::datafusion_functions_json;
 use ridealong_engine::deltalake::logstore::object_store::Error as StoreError;
 use ridealong_model::jobs::JobFailure;
 use ridealong_model::lake::{FlushError, Lake as LakePort, LakeStatus, TableStatus};
@@ -16,6 +19,7 @@ use thiserror::Error;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 use crate::compact;
 use crate::delta::{Change, DeltaError, DeltaLog};
@@ -23,12 +27,15 @@ use crate::flush::{Flusher, Request};
 use crate::follow::follow;
 use crate::hot::{HotTables, TableKey};
 use crate::jobs;
+use crate::mutations::{Mutations, MutationsError};
 use crate::options::LakeOptions;
 use crate::place::Place;
 use crate::snapshot::Snapshot;
 
 /// The folder of a table's versions.
 const DELTA_LOG: &str = "_delta_log";
+/// Of a thread that evaluates conditions. Only what is used is taken from memory.
+const STACK_BYTES: usize = 64 << 20;
 /// Flush requests waiting at once.
 const REQUESTS_MAX: usize = 64;
 /// How long a stop tries to leave everything in Delta; what is not is in the log.
@@ -42,6 +49,8 @@ pub enum OpenError {
     Threads(#[source] std::io::Error),
     #[error("a table cannot be opened")]
     Table(#[from] DeltaError),
+    #[error("what was deleted and corrected cannot be read")]
+    Mutations(#[from] MutationsError),
 }
 
 /// The lake of all tenants. Cheap to clone.
@@ -50,6 +59,7 @@ pub struct Lake {
     pub(crate) shared: Arc<Shared>,
     owned: Arc<Mutex<Option<Owned>>>,
     pub(crate) worker: Handle,
+    pub(crate) mutating: Handle,
     /// Held while a job runs.
     pub(crate) one_job: Arc<tokio::sync::Mutex<()>>,
 }
@@ -59,6 +69,7 @@ pub(crate) struct Shared {
     pub options: LakeOptions,
     pub wal: Wal,
     pub tables: HotTables,
+    pub mutations: Mutations,
     /// Up to where the log has been read into the tables.
     pub readable: watch::Sender<Position>,
     /// Bytes read of the log's segment that is being read.
@@ -103,25 +114,23 @@ struct Owned {
     runtime: Runtime,
     /// For work that can wait: its thread gives way to all others.
     jobs: Runtime,
+    /// For deletions and corrections, which somebody waits for.
+    mutating: Runtime,
     follower: thread::JoinHandle<()>,
 }
 
 impl Lake {
     /// Opens the tables under the root and begins to follow the log. Blocks; not to be called from a runtime's thread.
     pub fn open(options: LakeOptions, wal: Wal) -> Result<Self, OpenError> {
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("lake")
-            .enable_all()
-            .build()
-            .map_err(OpenError::Threads)?;
+        let runtime = runtime_for("lake").map_err(OpenError::Threads)?;
         let tables = HotTables::default();
+        let mutations = Mutations::open(Arc::clone(&options.journal), session(&options.root), wal.log_id())?;
         let mut logs = std::collections::BTreeMap::new();
         for key in runtime.block_on(existing_tables(&options.root))? {
             let place = table_place(&options.root, &key);
             let log = runtime.block_on(DeltaLog::open_or_make(&place, key.table, wal.log_id()))?;
             let position = runtime.block_on(log.position())?;
-            tables.add(key.clone(), log.cold()?, position);
+            tables.add(key.clone(), log.cold()?, position, mutations.pending(&key));
             logs.insert(key, log);
         }
         // From the log's beginning, not from where the known tables end: a table whose rows were never flushed has no
@@ -132,6 +141,7 @@ impl Lake {
             options,
             wal,
             tables,
+            mutations,
             readable: watch::Sender::new(Position(0)),
             read_offset: AtomicU64::new(0),
             requests,
@@ -146,11 +156,12 @@ impl Lake {
             .spawn(move || follow(&following, start))
             .map_err(OpenError::Threads)?;
         let jobs = jobs::runtime().map_err(OpenError::Threads)?;
-        let worker = jobs.handle().clone();
+        let mutating = runtime_for("lake-mutations").map_err(OpenError::Threads)?;
+        let (worker, mutator) = (jobs.handle().clone(), mutating.handle().clone());
         let one_job = Arc::default();
         jobs.spawn(compact::relieve(Arc::clone(&shared), Arc::clone(&one_job)));
-        let owned = Arc::new(Mutex::new(Some(Owned { runtime, jobs, follower })));
-        Ok(Self { shared, owned, worker, one_job })
+        let owned = Arc::new(Mutex::new(Some(Owned { runtime, jobs, mutating, follower })));
+        Ok(Self { shared, owned, worker, mutating: mutator, one_job })
     }
 
     /// The tables of a tenant with every row that was durable before the call, or None when the lake does not get there
@@ -174,6 +185,7 @@ impl Lake {
         }
         self.shared.closing.cancel();
         owned.jobs.shutdown_background();
+        owned.mutating.shutdown_background();
         if owned.follower.join().is_err() {
             tracing::error!("the lake's follower had panicked");
         }
@@ -213,6 +225,7 @@ impl LakePort for Lake {
                 hot_rows: fill.hot_rows as u64,
                 cold_rows: fill.cold.rows(),
                 cold_bytes: fill.cold.bytes(),
+                deleted: self.shared.mutations.deleted(&fill.key),
                 files: fill.cold.files.len() as u64,
                 delta_version: fill.cold.version,
                 oldest_hot_received_us: fill.oldest_hot_received_us,
@@ -233,6 +246,25 @@ impl LakePort for Lake {
             tables,
         }
     }
+}
+
+/// One thread. Conditions are evaluated on it, by recursion through what somebody wrote.
+fn runtime_for(name: &str) -> std::io::Result<Runtime> {
+    Builder::new_multi_thread().worker_threads(1).thread_name(name).thread_stack_size(STACK_BYTES).enable_all().build()
+}
+
+/// In which conditions are read and single files scanned.
+fn session(root: &Place) -> SessionContext {
+    let config = SessionConfig::new().with_target_partitions(1).set_str("datafusion.sql_parser.dialect", "PostgreSQL");
+    let mut state = SessionStateBuilder::new().with_config(config).with_default_features().build();
+    if let Err(error) = datafusion_functions_json::register_all(&mut state) {
+        tracing::warn!(error = &error as &dyn std::error::Error, "conditions cannot look into properties");
+    }
+    let session = SessionContext::new_with_state(state);
+    if let Ok(url) = Url::parse(&root.store_url()) {
+        session.register_object_store(&url, Arc::clone(root.store()));
+    }
+    session
 }
 
 pub(crate) fn table_place(root: &Place, key: &TableKey) -> Place {
@@ -263,4 +295,4 @@ async fn names(place: &Place) -> Result<Vec<String>, OpenError> {
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -20,6 +20,7 @@ use tokio::runtime::Runtime;
 use super::*;
 use crate::convert::tests::{request, rows};
 use crate::lake::Lake;
+use crate::lake::tests::journal;
 use crate::options::LakeOptions;
 use crate::place::Place;
 use crate::snapshot::{ColdFile, TableSnapshot};
@@ -65,7 +66,7 @@ impl Sandbox {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let (wal, _) = Wal::open(WalOptions::new(folder.path().join("log"))).expect("a log");
-        let mut options = LakeOptions::new(Place::folder(folder.path().join("lake")));
+        let mut options = LakeOptions::new(Place::folder(folder.path().join("lake")), journal(folder.path()));
         options.flush_age = Duration::from_secs(100_000);
         let lake = Lake::open(options, wal.clone()).expect("a lake");
         Self { folder, runtime: Runtime::new().expect("a runtime"), wal, lake }
@@ -241,6 +242,7 @@ impl Files {
             path: format!("{}/{}", self.place.path(), file.path),
             name: file.path.clone(),
             pending: Arc::default(),
+            masked: 0,
             bytes: file.size as u64,
             rows,
             modified_ms: 0,

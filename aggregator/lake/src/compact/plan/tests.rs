@@ -30,6 +30,7 @@ fn file(number: u64, mut rows: Vec<(i64, u64)>, bytes: u64) -> File {
         path: name.clone(),
         name,
         pending: Arc::default(),
+        masked: 0,
         bytes,
         rows: rows.len() as u64,
         modified_ms: 0,
@@ -291,7 +292,7 @@ fn a_large_day_is_a_row_of_files_and_only_what_overlaps_is_written_again() {
     assert!(cold.iter().all(|file| file.bytes <= crate::write::FILE_BYTES_MAX as u64));
     let before = table.merged_bytes;
     // A quarter of the day's bytes, all of one minute.
-    table.flush(&vec![BEGIN_US + 5 * MINUTE_US + 1; 8], 31 * MIB);
+    table.flush(&[BEGIN_US + 5 * MINUTE_US + 1; 8], 31 * MIB);
     table.compact(now);
     assert!(table.merged_bytes - before < 400 * MIB, "{} MiB", (table.merged_bytes - before) / MIB);
     table.check_rows();
