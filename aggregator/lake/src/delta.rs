@@ -228,7 +228,7 @@ impl DeltaLog {
     async fn tidy(&mut self) {
         let done = async {
             self.delta = history::reread(&self.delta).await?;
-            history::shorten(&self.delta).await
+            history::shorten(&self.delta, history::VERSIONS_MAX).await
         };
         if let Err(error) = done.await {
             tracing::warn!(
@@ -259,11 +259,6 @@ impl DeltaLog {
 
     fn unwritten(&self, source: WriteError) -> DeltaError {
         DeltaError::Write { table: self.table.name(), source }
-    }
-
-    /// Whether it lies in a folder.
-    pub fn is_local(&self) -> bool {
-        self.place.local().is_some()
     }
 
     /// Deletes files that no version will ever name, as far as that succeeds.
@@ -395,4 +390,4 @@ fn failed(doing: &'static str, table: Table, source: DeltaTableError) -> DeltaEr
 #[cfg(test)]
 pub(crate) use history::VERSIONS_MAX;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
