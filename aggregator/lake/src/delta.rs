@@ -3,6 +3,8 @@
 //! Each commit carries the application transaction `wal/{log id}` with the log position up to which the table holds the
 //! log's rows. Reading it back says where a restart goes on, and makes a commit that was made but not noticed harmless.
 
+mod history;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -14,6 +16,7 @@ use ridealong_engine::datafusion::arrow::error::ArrowError;
 use ridealong_engine::deltalake::kernel::engine::arrow_conversion::TryFromArrow;
 use ridealong_engine::deltalake::kernel::transaction::{CommitBuilder, CommitProperties, TableReference};
 use ridealong_engine::deltalake::kernel::{Action, Add, StructField, Transaction};
+use ridealong_engine::deltalake::logstore::object_store::ObjectStoreExt;
 use ridealong_engine::deltalake::protocol::{DeltaOperation, SaveMode};
 use ridealong_engine::deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError};
 use ridealong_wal::{LogId, Position};
@@ -30,7 +33,7 @@ use crate::write::{FILE_BYTES_MAX, TableWriter, WriteError, has_bounds};
 const PIECE_BYTES: usize = 32 << 20;
 
 /// Each but the last met a commit that had just arrived.
-const FENCE_TRIES_MAX: u32 = 3;
+const TRIES_MAX: u32 = 3;
 
 #[derive(Debug, Error)]
 pub enum DeltaError {
@@ -59,6 +62,8 @@ pub(crate) struct DeltaLog {
     place: Place,
     application: String,
     delta: DeltaTable,
+    /// A commit failed, and may still arrive: a bucket's answer may be lost, and a put be slow.
+    is_uncertain: bool,
 }
 
 /// What a version changes.
@@ -70,14 +75,25 @@ pub(crate) struct Change {
     pub kind: ChangeKind,
 }
 
+impl Change {
+    /// Whether it knows all that has been done to the file.
+    pub fn may_remove(&self, file: &ColdFile) -> bool {
+        match self.kind {
+            ChangeKind::Drop => true,
+            ChangeKind::Rewrite { seen } => file.pending.iter().all(|mutation| mutation.number <= seen),
+            ChangeKind::Append | ChangeKind::Rearrange => file.pending.is_empty(),
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ChangeKind {
     /// New rows.
     Append,
     /// The same rows in other files.
     Rearrange,
-    /// Other rows, or fewer, in place of some.
-    Rewrite,
+    /// Other rows, or fewer, in place of some: what the mutations up to this one make of them.
+    Rewrite { seen: u64 },
     /// Whole files go.
     Drop,
 }
@@ -91,7 +107,7 @@ impl ChangeKind {
                 predicate: None,
             },
             Self::Rearrange => DeltaOperation::Optimize { predicate: None, target_size: FILE_BYTES_MAX as i64 },
-            Self::Rewrite => DeltaOperation::Update { predicate: None },
+            Self::Rewrite { .. } => DeltaOperation::Update { predicate: None },
             Self::Drop => DeltaOperation::Delete { predicate: None },
         }
     }
@@ -108,30 +124,39 @@ impl DeltaLog {
         let exists = delta.verify_deltatable_existence().await.map_err(fail("look for"))?;
         let delta = if exists {
             delta.load().await.map_err(fail("open"))?;
-            grown(delta, table).await.map_err(fail("add columns to"))?
+            let delta = grown(delta, table).await.map_err(fail("add columns to"))?;
+            history::kept(delta).await.map_err(fail("set properties of"))?
         } else {
             make(delta, table, &stored_schema(table)).await.map_err(fail("make"))?
         };
-        let mut opened = Self { table, place: place.clone(), application: format!("wal/{log}"), delta };
-        if exists && place.local().is_none() {
-            opened.fence().await?;
-        }
+        // Of a process that was killed a commit may be on its way, too.
+        let is_uncertain = exists && place.local().is_none();
+        let mut opened = Self { table, place: place.clone(), application: format!("wal/{log}"), delta, is_uncertain };
+        opened.make_certain().await?;
         Ok(opened)
     }
 
-    /// A commit of an earlier process, killed meanwhile, may still be on its way to the store. It can only become the next
-    /// version; so that one is taken, without changing anything.
-    async fn fence(&mut self) -> Result<(), DeltaError> {
+    /// Whether the table may change without anybody's doing. See [`Self::make_certain`].
+    pub fn is_uncertain(&self) -> bool {
+        self.is_uncertain
+    }
+
+    /// What may still arrive can only become the next version. So that one is taken, without changing anything; when
+    /// something has arrived before, it is read. After this nothing can arrive any more.
+    pub async fn make_certain(&mut self) -> Result<(), DeltaError> {
         let mut tries = 1;
-        loop {
-            let transactions = vec![Transaction::new(&self.application, self.position().await?.0 as i64)];
-            let change = Change { added: Vec::new(), removed: Vec::new(), transactions, kind: ChangeKind::Append };
-            match self.commit(change).await {
-                Err(_) if tries < FENCE_TRIES_MAX => self.refresh().await?,
-                done => return done,
+        while self.is_uncertain {
+            if tries > 1 {
+                self.refresh().await?;
             }
-            tries += 1;
+            let transactions = vec![self.transaction(self.position().await?)];
+            let nothing = Change { added: Vec::new(), removed: Vec::new(), transactions, kind: ChangeKind::Append };
+            match self.commit(nothing).await {
+                Err(error) if tries == TRIES_MAX => return Err(error),
+                _ => tries += 1,
+            }
         }
+        Ok(())
     }
 
     /// Up to where the table holds the log's rows.
@@ -157,7 +182,7 @@ impl DeltaLog {
             writer.write(&rows).await.map_err(|source| self.unwritten(source))?;
         }
         let added = writer.finish().await.map_err(|source| self.unwritten(source))?;
-        let transactions = vec![Transaction::new(&self.application, position.0 as i64)];
+        let transactions = vec![self.transaction(position)];
         self.commit(Change { added, removed: Vec::new(), transactions, kind: ChangeKind::Append }).await
     }
 
@@ -170,15 +195,59 @@ impl DeltaLog {
         let data_change = !matches!(change.kind, ChangeKind::Rearrange);
         let mut actions = self.removals(&change.removed, data_change)?;
         actions.extend(change.added.into_iter().map(|added| Action::Add(Add { data_change, ..added })));
-        let properties = CommitProperties::default().with_application_transactions(change.transactions);
+        let properties = CommitProperties::default()
+            .with_application_transactions(change.transactions)
+            .with_cleanup_expired_logs(Some(false));
         let snapshot = self.delta.snapshot().map_err(fail("read"))?;
         let committed = CommitBuilder::from(properties)
             .with_actions(actions)
             .build(Some(snapshot as &dyn TableReference), self.delta.log_store(), change.kind.operation())
-            .await
-            .map_err(fail("commit to"))?;
+            .await;
+        self.is_uncertain = committed.is_err() && !self.is_local();
+        let committed = committed.map_err(fail("commit to"))?;
         self.delta.state = Some(committed.snapshot());
+        if history::has_checkpoint(committed.version) {
+            self.tidy().await;
+        }
         Ok(())
+    }
+
+    /// The same, and after an error it is known whether it has happened: the table is read again. What was prepared for
+    /// a commit that can not happen any more is deleted.
+    pub async fn commit_surely(&mut self, change: Change) -> Result<(), DeltaError> {
+        let added: Vec<String> = change.added.iter().map(|file| file.path.clone()).collect();
+        let removed = change.removed.clone();
+        let Err(error) = self.commit(change).await else { return Ok(()) };
+        self.refresh().await?;
+        let names: BTreeSet<String> = self.cold()?.files.into_iter().map(|file| file.name).collect();
+        if added.iter().all(|name| names.contains(name)) && !removed.iter().any(|it| names.contains(it)) {
+            return Ok(());
+        }
+        // Into a bucket a commit that failed may still come; a file that is not there any more never.
+        if self.is_local() || matches!(error, DeltaError::Gone { .. }) {
+            self.discard(&added).await;
+        }
+        Err(error)
+    }
+
+    /// Says, as part of a commit, that the table holds the log's rows up to there.
+    pub fn transaction(&self, position: Position) -> Transaction {
+        Transaction::new(&self.application, position.0 as i64)
+    }
+
+    /// After a checkpoint. What fails is tried again after the next one: the commit has happened.
+    async fn tidy(&mut self) {
+        let done = async {
+            self.delta = history::reread(&self.delta).await?;
+            history::shorten(&self.delta).await
+        };
+        if let Err(error) = done.await {
+            tracing::warn!(
+                table = self.table.name(),
+                error = &error as &dyn std::error::Error,
+                "the table's log cannot be shortened now"
+            );
+        }
     }
 
     fn removals(&self, names: &[String], data_change: bool) -> Result<Vec<Action>, DeltaError> {
@@ -203,9 +272,30 @@ impl DeltaLog {
         DeltaError::Write { table: self.table.name(), source }
     }
 
+    /// Whether it lies in a folder.
+    pub fn is_local(&self) -> bool {
+        self.place.local().is_some()
+    }
+
+    /// Deletes files that no version will ever name, as far as that succeeds.
+    pub async fn discard(&self, names: &[String]) {
+        for name in names {
+            let location = name.split('/').fold(self.place.path(), |path, part| path.join(part));
+            if let Err(error) = self.place.store().delete(&location).await {
+                tracing::warn!(
+                    table = self.table.name(),
+                    name,
+                    error = &error as &dyn std::error::Error,
+                    "a file that is not needed stays until it is cleared away with others of its kind"
+                );
+            }
+        }
+    }
+
     /// Reads what others or a commit that was not noticed have added.
     pub async fn refresh(&mut self) -> Result<(), DeltaError> {
-        self.delta.update_incremental(None).await.map_err(|source| failed("refresh", self.table, source))
+        self.delta = history::reread(&self.delta).await.map_err(|source| failed("refresh", self.table, source))?;
+        Ok(())
     }
 
     /// The files of the present version.
@@ -223,6 +313,7 @@ impl DeltaLog {
                 store: Arc::clone(&store),
                 path: format!("{root}/{name}"),
                 pending: Arc::default(),
+                masked: 0,
                 name,
                 bytes: u64::try_from(file.size()).unwrap_or(0),
                 rows: file.num_records().unwrap_or(0) as u64,
@@ -260,13 +351,14 @@ async fn make(delta: DeltaTable, table: Table, schema: &Schema) -> Result<DeltaT
     let columns = schema.fields().iter().map(|field| StructField::try_from_arrow(field.as_ref()));
     let columns = columns.collect::<Result<Vec<_>, _>>()?;
     let bounded = table.columns().iter().filter(|column| has_bounds(column.kind)).map(|column| column.name);
-    let bounded = bounded.collect::<Vec<_>>();
+    let bounded = bounded.collect::<Vec<_>>().join(",");
+    let properties = history::properties().into_iter().chain([("delta.dataSkippingStatsColumns", bounded)]);
     delta
         .create()
         .with_table_name(table.name())
         .with_columns(columns)
         .with_partition_columns([DATE])
-        .with_configuration([("delta.dataSkippingStatsColumns", Some(bounded.join(",")))])
+        .with_configuration(properties.map(|(name, value)| (name, Some(value))))
         .await
 }
 
@@ -288,7 +380,7 @@ fn pieces(batches: &[RecordBatch]) -> impl Iterator<Item = &[RecordBatch]> {
 }
 
 /// In one batch, sorted by time.
-fn arranged(table: Table, batches: &[RecordBatch]) -> Result<RecordBatch, ArrowError> {
+pub(crate) fn arranged(table: Table, batches: &[RecordBatch]) -> Result<RecordBatch, ArrowError> {
     let batch = &concat_batches(&file_schema(table), batches)?;
     let at = batch.schema().index_of(TIMESTAMP)?;
     let order = sort_to_indices(batch.column(at), None, None)?;
@@ -311,5 +403,7 @@ fn failed(doing: &'static str, table: Table, source: DeltaTableError) -> DeltaEr
     DeltaError::Table { doing, table: table.name(), source: Box::new(source) }
 }
 
+#[cfg(test)]
+pub(crate) use history::VERSIONS_MAX;
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@ use ridealong_engine::datafusion::parquet::file::properties::{WriterProperties, 
 use ridealong_engine::datafusion::parquet::schema::types::ColumnPath;
 
 /// Rows of a row group at most.
-const GROUP_ROWS: usize = 262_144;
+pub(crate) const GROUP_ROWS: usize = 262_144;
 
 /// Ids and free text are nearly all distinct: a dictionary only costs there. Times and ids are close to the row before.
 pub(crate) fn properties(table: Table) -> WriterProperties {

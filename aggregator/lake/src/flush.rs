@@ -4,21 +4,25 @@
 //! It alone commits, so whoever changes tables otherwise prepares the files and asks it. After an error it does not guess:
 //! the table is read again, and if it shows that the commit had happened, only the hand-over is left to do.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ridealong_common::table::Table;
 use ridealong_model::budget::Account;
+use ridealong_model::mutation::MutationError;
 use ridealong_wal::Position;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
+use crate::compact::FILES_CROWDED;
 use crate::delta::{Change, DeltaError, DeltaLog};
 use crate::hot::{Fill, Flushable, TableKey};
 use crate::lake::Shared;
+use crate::mutations::{self, Anew, Begin, begin};
 use crate::places::PlaceError;
+use crate::snapshot::ColdFile;
 use crate::visits;
 
 /// How often the flusher looks whether something is due.
@@ -41,6 +45,8 @@ enum What {
     Flush(Position),
     /// That a table change, at once in Delta and for queries.
     Change(TableKey, Change),
+    Begin(Box<Begin>),
+    Anew(Box<Anew>),
 }
 
 type Answer = oneshot::Receiver<Result<(), String>>;
@@ -52,6 +58,15 @@ impl Request {
 
     pub fn change(key: TableKey, change: Change) -> (Self, Answer) {
         Self::new(What::Change(key, change))
+    }
+
+    /// What is asked here has a way of its own for the answer.
+    pub fn begin(begin: Begin) -> Self {
+        Self::new(What::Begin(Box::new(begin))).0
+    }
+
+    pub fn anew(anew: Anew) -> Self {
+        Self::new(What::Anew(Box::new(anew))).0
     }
 
     fn new(what: What) -> (Self, Answer) {
@@ -70,6 +85,8 @@ enum FlushFailure {
     Release(String),
     #[error("the log has not been read up to position {0} in time")]
     Behind(Position),
+    #[error("rows of {file} in table {table} have been deleted or corrected meanwhile")]
+    Mutated { table: &'static str, file: String },
     #[error("{0} tenants have tables, which is the limit")]
     Tenants(usize),
 }
@@ -102,6 +119,8 @@ impl Flusher {
                     let done = match request.what {
                         What::Flush(up_to) => self.flush_up_to(up_to).await,
                         What::Change(key, change) => self.change(&key, change).await,
+                        What::Begin(asked) => self.begin(*asked).await,
+                        What::Anew(asked) => self.anew(*asked).await,
                     };
                     // Whoever asked may have gone.
                     let _ = request.answer.send(done.map_err(|error| with_causes(&error)));
@@ -160,22 +179,59 @@ impl Flusher {
         self.release().await
     }
 
+    /// Puts a mutation in force.
+    async fn begin(&mut self, asked: Begin) -> Result<(), FlushFailure> {
+        match self.make_certain(&asked.key).await {
+            Ok(()) => begin(&self.shared, asked).await,
+            // Whoever asked may have gone.
+            Err(error) => drop(asked.answer.send(Err(MutationError::Failed(with_causes(&error))))),
+        }
+        Ok(())
+    }
+
+    /// After a commit that failed and may still arrive: sees to it that it does not, or takes over what it has brought,
+    /// before anything else is done to the table.
+    async fn make_certain(&mut self, key: &TableKey) -> Result<(), FlushFailure> {
+        let Some(log) = self.logs.get_mut(key).filter(|log| log.is_uncertain()) else { return Ok(()) };
+        log.make_certain().await?;
+        let found = log.position().await?;
+        if !self.shared.tables.settle(key, log.cold()?, found) {
+            return Err(DeltaError::Overtaken { table: key.table.name(), found }.into());
+        }
+        Ok(())
+    }
+
     /// Commits what somebody has prepared.
     async fn change(&mut self, key: &TableKey, change: Change) -> Result<(), FlushFailure> {
+        self.make_certain(key).await?;
         let shared = Arc::clone(&self.shared);
         let log = self.log(key).await?;
-        let added: Vec<String> = change.added.iter().map(|file| file.path.clone()).collect();
-        let removed = change.removed.clone();
-        let mut done = log.commit(change).await;
-        if done.is_err() {
-            log.refresh().await?;
-            let names: BTreeSet<String> = log.cold()?.files.into_iter().map(|file| file.name).collect();
-            if added.iter().all(|name| names.contains(name)) && !removed.iter().any(|it| names.contains(it)) {
-                done = Ok(());
-            }
+        let cold = shared.tables.cold(key);
+        let mutated = |file: &&ColdFile| change.removed.contains(&file.name) && !change.may_remove(file);
+        if let Some(file) = cold.files.iter().find(mutated) {
+            let added: Vec<String> = change.added.iter().map(|file| file.path.clone()).collect();
+            log.discard(&added).await;
+            return Err(FlushFailure::Mutated { table: key.table.name(), file: file.name.clone() });
         }
-        show(&shared, key, log).await?;
-        Ok(done?)
+        log.commit_surely(change).await?;
+        shared.tables.replace(key, log.cold()?);
+        Ok(())
+    }
+
+    async fn anew(&mut self, mut asked: Anew) -> Result<(), FlushFailure> {
+        let shared = Arc::clone(&self.shared);
+        let certain = self.make_certain(&asked.key()).await;
+        let log = match certain {
+            Ok(()) => self.log(&asked.key()).await,
+            Err(error) => Err(error),
+        };
+        let done = match log {
+            Ok(log) => mutations::commit(&shared, log, &mut asked).await,
+            Err(error) => Err(with_causes(&error)),
+        };
+        // Whoever asked may have gone.
+        let _ = asked.answer.send(done);
+        Ok(())
     }
 
     /// Flushes one table, and counts how it went.
@@ -197,6 +253,7 @@ impl Flusher {
     }
 
     async fn try_flush(&mut self, key: &TableKey) -> Result<(), FlushFailure> {
+        self.make_certain(key).await?;
         // A backlog goes in pieces, each a commit.
         let bytes_max = self.shared.options.flush_bytes;
         let Some(Flushable { mut batches, up_to }) = self.shared.tables.flushable(key, bytes_max) else {
@@ -208,14 +265,19 @@ impl Flusher {
         }
         let shared = Arc::clone(&self.shared);
         let log = self.log(key).await?;
-        let before = log.position().await?;
-        let done = log.append(&batches, up_to).await;
-        if done.is_err() {
+        if let Err(error) = log.append(&batches, up_to).await {
             log.refresh().await?;
+            if log.position().await? != up_to {
+                return Err(error.into());
+            }
         }
-        show(&shared, key, log).await?;
-        // What an earlier commit has added after all is a step too; the rest follows.
-        if log.position().await? > before { Ok(()) } else { Ok(done?) }
+        let cold = log.cold()?;
+        if cold.files.len() > FILES_CROWDED {
+            shared.crowded.notify_one();
+        }
+        shared.tables.swap(key, cold, up_to);
+        shared.options.budget.hold(Account::HotRows, shared.tables.hot_bytes() as u64);
+        Ok(())
     }
 
     async fn log(&mut self, key: &TableKey) -> Result<&mut DeltaLog, FlushFailure> {
@@ -226,6 +288,7 @@ impl Flusher {
                 return Err(FlushFailure::Tenants(tenants));
             }
             let place = self.shared.places.of(key).await?;
+            self.shared.mutations.know(&place);
             let log = DeltaLog::open_or_make(&place, key.table, self.shared.wal.log_id()).await?;
             self.logs.insert(key.clone(), log);
         }
@@ -245,17 +308,6 @@ impl Flusher {
             Err(error) => Err(FlushFailure::Release(error.to_string())),
         }
     }
-}
-
-/// Lets queries see the table as it is now. Rows that it has are no longer hot, also those of an earlier commit that was
-/// taken for failed and arrived after all: a store may be slow.
-async fn show(shared: &Shared, key: &TableKey, log: &DeltaLog) -> Result<(), DeltaError> {
-    let position = log.position().await?;
-    if !shared.tables.settle(key, log.cold()?, position) {
-        return Err(DeltaError::Overtaken { table: key.table.name(), found: position });
-    }
-    shared.options.budget.hold(Account::HotRows, shared.tables.hot_bytes() as u64);
-    Ok(())
 }
 
 /// An error with what caused it, in one line.

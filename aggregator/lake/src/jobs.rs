@@ -5,7 +5,9 @@ use async_trait::async_trait;
 use ridealong_model::jobs::{Job, JobFailure, Outcome, Worker};
 use tokio::runtime::{Builder, Runtime};
 
+use crate::compact;
 use crate::lake::Lake;
+use crate::mutations::rewrite;
 
 /// How much less than others the thread is given, as `nice` counts.
 const NICENESS: i32 = 10;
@@ -33,12 +35,12 @@ fn give_way() {
 impl Worker for Lake {
     async fn run(&self, job: Job) -> Result<Outcome, JobFailure> {
         let _alone = self.one_job.clone().lock_owned().await;
-        let _shared = self.shared.clone();
+        let shared = self.shared.clone();
         let run = async move {
             match job {
-                Job::Compact | Job::Rewrite | Job::Archive | Job::Retain | Job::Vacuum => {
-                    Err(JobFailure(format!("{job} is not there yet")))
-                }
+                Job::Compact => compact::run(&shared).await,
+                Job::Rewrite => rewrite(&shared).await,
+                Job::Archive | Job::Retain | Job::Vacuum => Err(JobFailure(format!("{job} is not there yet"))),
             }
         };
         self.worker.spawn(run).await.unwrap_or_else(|error| Err(JobFailure(format!("the job ended early: {error}"))))

@@ -9,24 +9,33 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
+use ridealong_engine::datafusion::execution::SessionStateBuilder;
+use ridealong_engine::datafusion::prelude::{SessionConfig, SessionContext};
+use ridealong_engine::datafusion_functions_json;
 use ridealong_engine::deltalake::logstore::object_store::{Error as StoreError, ObjectStore};
 use ridealong_model::jobs::JobFailure;
 use ridealong_model::lake::{FlushError, Lake as LakePort, LakeStatus, TableStatus};
 use ridealong_wal::{Position, Wal};
 use thiserror::Error;
 use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
+use crate::compact;
 use crate::delta::{Change, DeltaError};
 use crate::flush::{Flusher, Request};
 use crate::follow::follow;
 use crate::hot::{HotTables, TableKey};
 use crate::jobs;
+use crate::mutations::{Mutations, MutationsError};
 use crate::options::LakeOptions;
+use crate::place::Place;
 use crate::places::{PlaceError, Places};
 use crate::snapshot::Snapshot;
 
+/// Of a thread that evaluates conditions. Only what is used is taken from memory.
+const STACK_BYTES: usize = 64 << 20;
 /// Flush requests waiting at once.
 const REQUESTS_MAX: usize = 64;
 /// How long a stop tries to leave everything in Delta; what is not is in the log.
@@ -44,6 +53,8 @@ pub enum OpenError {
     Twice { tenant: String, table: &'static str, places: [String; 2] },
     #[error("a table cannot be opened")]
     Table(#[from] DeltaError),
+    #[error("what was deleted and corrected cannot be read")]
+    Mutations(#[from] MutationsError),
 }
 
 /// The lake of all tenants. Cheap to clone.
@@ -52,6 +63,7 @@ pub struct Lake {
     pub(crate) shared: Arc<Shared>,
     owned: Arc<Mutex<Option<Owned>>>,
     pub(crate) worker: Handle,
+    pub(crate) mutating: Handle,
     /// Held while a job runs.
     pub(crate) one_job: Arc<tokio::sync::Mutex<()>>,
 }
@@ -62,12 +74,15 @@ pub(crate) struct Shared {
     pub places: Arc<Places>,
     pub wal: Wal,
     pub tables: HotTables,
+    pub mutations: Mutations,
     /// Up to where the log has been read into the tables.
     pub readable: watch::Sender<Position>,
     /// Bytes read of the log's segment that is being read.
     pub read_offset: AtomicU64,
     pub requests: mpsc::Sender<Request>,
     pub counters: Mutex<Counters>,
+    /// Told when a table has many files.
+    pub crowded: Notify,
     pub closing: CancellationToken,
 }
 
@@ -104,23 +119,23 @@ struct Owned {
     runtime: Runtime,
     /// For work that can wait: its thread gives way to all others.
     jobs: Runtime,
+    /// For deletions and corrections, which somebody waits for.
+    mutating: Runtime,
     follower: thread::JoinHandle<()>,
 }
 
 impl Lake {
     /// Opens the tables under the root and begins to follow the log. Blocks; not to be called from a runtime's thread.
     pub fn open(options: LakeOptions, wal: Wal) -> Result<Self, OpenError> {
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("lake")
-            .enable_all()
-            .build()
-            .map_err(OpenError::Threads)?;
+        let runtime = runtime_for("lake").map_err(OpenError::Threads)?;
         let tables = HotTables::default();
-        let places = Arc::new(Places::new(options.root.clone(), Arc::clone(&options.locations)));
+        let mutations = Mutations::open(Arc::clone(&options.journal), session(&options.root), wal.log_id())?;
         let mut logs = std::collections::BTreeMap::new();
+        let places = Arc::new(Places::new(options.root.clone(), Arc::clone(&options.locations)));
         for (key, log) in runtime.block_on(existing::open(&places, wal.log_id()))? {
-            tables.add(key.clone(), log.cold()?, runtime.block_on(log.position())?);
+            mutations.know(&places.known(&key));
+            let position = runtime.block_on(log.position())?;
+            tables.add(key.clone(), log.cold()?, position, mutations.pending(&key));
             logs.insert(key, log);
         }
         // From the log's beginning, not from where the known tables end: a table whose rows were never flushed has no
@@ -132,10 +147,12 @@ impl Lake {
             places,
             wal,
             tables,
+            mutations,
             readable: watch::Sender::new(Position(0)),
             read_offset: AtomicU64::new(0),
             requests,
             counters: Mutex::default(),
+            crowded: Notify::new(),
             closing: CancellationToken::new(),
         });
         runtime.spawn(Flusher::new(Arc::clone(&shared), logs).run(inbox));
@@ -145,9 +162,12 @@ impl Lake {
             .spawn(move || follow(&following, start))
             .map_err(OpenError::Threads)?;
         let jobs = jobs::runtime().map_err(OpenError::Threads)?;
-        let worker = jobs.handle().clone();
-        let owned = Arc::new(Mutex::new(Some(Owned { runtime, jobs, follower })));
-        Ok(Self { shared, owned, worker, one_job: Arc::default() })
+        let mutating = runtime_for("lake-mutations").map_err(OpenError::Threads)?;
+        let (worker, mutator) = (jobs.handle().clone(), mutating.handle().clone());
+        let one_job = Arc::default();
+        jobs.spawn(compact::relieve(Arc::clone(&shared), Arc::clone(&one_job)));
+        let owned = Arc::new(Mutex::new(Some(Owned { runtime, jobs, mutating, follower })));
+        Ok(Self { shared, owned, worker, mutating: mutator, one_job })
     }
 
     /// The stores that files lie in, each by its root's URL.
@@ -176,6 +196,7 @@ impl Lake {
         }
         self.shared.closing.cancel();
         owned.jobs.shutdown_background();
+        owned.mutating.shutdown_background();
         if owned.follower.join().is_err() {
             tracing::error!("the lake's follower had panicked");
         }
@@ -215,6 +236,7 @@ impl LakePort for Lake {
                 hot_rows: fill.hot_rows as u64,
                 cold_rows: fill.cold.rows(),
                 cold_bytes: fill.cold.bytes(),
+                deleted: self.shared.mutations.deleted(&fill.key),
                 files: fill.cold.files.len() as u64,
                 delta_version: fill.cold.version,
                 oldest_hot_received_us: fill.oldest_hot_received_us,
@@ -237,7 +259,26 @@ impl LakePort for Lake {
     }
 }
 
+/// One thread. Conditions are evaluated on it, by recursion through what somebody wrote.
+fn runtime_for(name: &str) -> std::io::Result<Runtime> {
+    Builder::new_multi_thread().worker_threads(1).thread_name(name).thread_stack_size(STACK_BYTES).enable_all().build()
+}
+
+/// In which conditions are read and single files scanned.
+fn session(root: &Place) -> SessionContext {
+    let config = SessionConfig::new().with_target_partitions(1).set_str("datafusion.sql_parser.dialect", "PostgreSQL");
+    let mut state = SessionStateBuilder::new().with_config(config).with_default_features().build();
+    if let Err(error) = datafusion_functions_json::register_all(&mut state) {
+        tracing::warn!(error = &error as &dyn std::error::Error, "conditions cannot look into properties");
+    }
+    let session = SessionContext::new_with_state(state);
+    if let Ok(url) = Url::parse(&root.store_url()) {
+        session.register_object_store(&url, Arc::clone(root.store()));
+    }
+    session
+}
+
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -7,12 +7,13 @@
 //! of a [`store`] that syncs what it publishes. [`Lake`] is the handle;
 //! [`Snapshot`] is what a query pins: hot rows and Delta versions that belong together, taken in one step.
 //!
-//! [`jobs`] keep the tables in order.
+//! [`jobs`] keep the tables in order: [`compact`] makes few large files of many small ones.
 //!
 //! Not here: SQL and who may ask what.
 
 pub mod schema;
 
+mod compact;
 mod convert;
 mod delta;
 mod encoding;

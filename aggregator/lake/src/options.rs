@@ -5,15 +5,18 @@ use std::time::Duration;
 
 use ridealong_model::budget::Budget;
 use ridealong_model::location::{Locations, UsualPlaces};
+use ridealong_wal::disk::Disk;
 
 use crate::place::Place;
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct LakeOptions {
     /// Holds `{tenant}/{table}/`.
     pub root: Place,
     /// Tenants whose tables lie elsewhere.
     pub locations: Arc<dyn Locations>,
+    /// Where deletions and corrections are kept until they have reached every file.
+    pub journal: Arc<dyn Disk>,
     /// A flush once this many rows of a table are hot: a Parquet file of a good size.
     pub flush_rows: usize,
     /// A flush once a table's hot rows take this much memory.
@@ -30,10 +33,11 @@ pub struct LakeOptions {
 }
 
 impl LakeOptions {
-    pub fn new(root: Place) -> Self {
+    pub fn new(root: Place, journal: Arc<dyn Disk>) -> Self {
         Self {
             root,
             locations: Arc::new(UsualPlaces),
+            journal,
             flush_rows: 1_000_000,
             flush_bytes: 128 << 20,
             flush_age: Duration::from_secs(300),

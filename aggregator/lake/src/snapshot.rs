@@ -31,7 +31,7 @@ pub struct TableSnapshot {
 }
 
 /// One version of a Delta table: its files.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct ColdTable {
     /// None before the first commit.
     pub version: Option<i64>,
@@ -46,8 +46,9 @@ impl TableSnapshot {
 }
 
 impl ColdTable {
+    /// Rows that a query finds.
     pub fn rows(&self) -> u64 {
-        self.files.iter().map(|file| file.rows).sum()
+        self.files.iter().map(|file| file.rows.saturating_sub(file.masked)).sum()
     }
 
     pub fn bytes(&self) -> u64 {
@@ -66,6 +67,8 @@ pub struct ColdFile {
     pub name: String,
     /// Mutations that its rows have not seen yet, in their order: they are applied whenever it is read.
     pub pending: Arc<[Arc<Mutation>]>,
+    /// Rows that these leave out.
+    pub masked: u64,
     pub bytes: u64,
     pub rows: u64,
     pub modified_ms: i64,
