@@ -57,7 +57,7 @@ fn known(name: &str) -> Result<Job, Failure> {
     Job::from_name(name).ok_or_else(|| {
         let names = Job::ALL.map(Job::name);
         let name: String = name.chars().take(80).collect();
-        let hint = nearest(&name, names).map(|near| format!(", did you mean {near}?")).unwrap_or_default();
+        let hint = nearest(&name, names.into_iter()).map(|near| format!(", did you mean {near}?")).unwrap_or_default();
         let detail = format!("{name:?} is no job{hint} There are: {}", names.join(", "));
         Failure::new(404, "no-such-job", "No such job", detail)
     })

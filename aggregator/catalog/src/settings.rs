@@ -3,6 +3,8 @@
 use ridealong_model::segment::{CONDITION_BYTES_MAX, SEGMENTS_MAX};
 use serde::{Deserialize, Serialize};
 
+use crate::retention::{self, Retentions};
+
 const SEGMENT_NAME_BYTES_MAX: usize = 64;
 
 /// All that one tenant has set.
@@ -11,6 +13,9 @@ const SEGMENT_NAME_BYTES_MAX: usize = 64;
 pub struct TenantSettings {
     pub corrections: Corrections,
     pub segments: Vec<Segment>,
+    /// A table that is not in it keeps its rows for ever.
+    #[serde(skip_serializing_if = "Retentions::is_empty")]
+    pub retention: Retentions,
 }
 
 /// What may be changed in an event before it is stored. Each off until it is switched on; each change is logged in the
@@ -47,7 +52,7 @@ impl TenantSettings {
             let twice = self.segments[..at].iter().any(|other| other.name == segment.name);
             if twice { Some(format!("segment {:?} stands twice", segment.name)) } else { segment.fault() }
         };
-        self.segments.iter().enumerate().find_map(repeated)
+        self.segments.iter().enumerate().find_map(repeated).or_else(|| retention::fault(&self.retention))
     }
 }
 
