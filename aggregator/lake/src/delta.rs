@@ -24,7 +24,7 @@ use crate::schema::{DATE, TIMESTAMP, file_schema, stored_schema};
 use crate::snapshot::{ColdFile, ColdTable};
 use crate::store::make_folder;
 use crate::torn;
-use crate::write::{FILE_BYTES_MAX, TableWriter, WriteError, applied_in, has_bounds};
+use crate::write::{FILE_BYTES_MAX, TableWriter, WriteError, has_bounds};
 
 /// Memory of the rows that are joined and sorted at once.
 const PIECE_BYTES: usize = 32 << 20;
@@ -125,7 +125,7 @@ impl DeltaLog {
         if found >= position {
             return Err(DeltaError::Overtaken { table: self.table.name(), found: found.0 as i64, ours: position });
         }
-        let mut writer = TableWriter::new(self.place.clone(), self.table, 0);
+        let mut writer = TableWriter::new(self.place.clone(), self.table);
         for piece in pieces(batches) {
             let rows = arranged(self.table, piece);
             let rows = rows.map_err(|source| DeltaError::Rows { table: self.table.name(), source })?;
@@ -197,7 +197,7 @@ impl DeltaLog {
             files.push(ColdFile {
                 store: Arc::clone(&store),
                 path: format!("{root}/{name}"),
-                applied: applied_in(&name),
+                pending: Arc::default(),
                 name,
                 bytes: u64::try_from(file.size()).unwrap_or(0),
                 rows: file.num_records().unwrap_or(0) as u64,

@@ -21,6 +21,7 @@ mod follow;
 mod hot;
 mod jobs;
 mod lake;
+mod mutations;
 mod options;
 mod place;
 mod snapshot;
@@ -31,6 +32,7 @@ mod write;
 
 pub use delta::DeltaError;
 pub use lake::{Lake, OpenError};
+pub use mutations::Mutation;
 pub use options::LakeOptions;
 pub use place::Place;
 pub use snapshot::{ColdFile, ColdTable, Snapshot, TableSnapshot};

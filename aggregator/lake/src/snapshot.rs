@@ -6,6 +6,8 @@ use ridealong_common::table::Table;
 use ridealong_engine::datafusion::arrow::array::RecordBatch;
 use ridealong_wal::Position;
 
+use crate::mutations::Mutation;
+
 /// The tables of one tenant at one moment. Immutable; cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
@@ -54,7 +56,7 @@ impl ColdTable {
 }
 
 /// One Parquet file of a Delta version.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct ColdFile {
     /// The root of the object store that it lies in: `file:///`, `s3://bucket/`.
     pub store: Arc<str>,
@@ -62,8 +64,8 @@ pub struct ColdFile {
     pub path: String,
     /// As the table names it: the part of the path below the table.
     pub name: String,
-    /// The last mutation that its rows have seen; later ones are applied when it is read.
-    pub applied: u64,
+    /// Mutations that its rows have not seen yet, in their order: they are applied whenever it is read.
+    pub pending: Arc<[Arc<Mutation>]>,
     pub bytes: u64,
     pub rows: u64,
     pub modified_ms: i64,

@@ -41,15 +41,14 @@ pub enum WriteError {
 pub(crate) struct TableWriter {
     place: Place,
     table: Table,
-    applied: u64,
     open: BTreeMap<i32, ArrowWriter<Vec<u8>>>,
     written: Vec<Add>,
 }
 
 impl TableWriter {
-    /// `place`: the table's; `applied`: the last mutation that the rows have seen.
-    pub fn new(place: Place, table: Table, applied: u64) -> Self {
-        Self { place, table, applied, open: BTreeMap::new(), written: Vec::new() }
+    /// `place`: the table's.
+    pub fn new(place: Place, table: Table) -> Self {
+        Self { place, table, open: BTreeMap::new(), written: Vec::new() }
     }
 
     /// Rows with the columns of the data files, in the order in which they shall lie in the files.
@@ -86,7 +85,7 @@ impl TableWriter {
         let bytes = std::mem::take(writer.inner_mut());
         let size = bytes.len();
         let date = date_of(day);
-        let name = format!("{DATE}={date}/{}", file_name(self.applied));
+        let name = format!("{DATE}={date}/{}", file_name());
         let location = name.split('/').fold(self.place.path(), |path, part| path.join(part));
         self.place.store().put(&location, PutPayload::from(bytes)).await?;
         self.written.push(Add {
@@ -106,15 +105,9 @@ impl TableWriter {
     }
 }
 
-/// A new name of a data file. It says which mutations the rows have seen, since that must last as long as the file.
-fn file_name(applied: u64) -> String {
-    format!("{}-m{applied}.parquet", Uuid::now_v7().simple())
-}
-
-/// The last mutation that a file's rows have seen; 0 for files that were not named here.
-pub(crate) fn applied_in(name: &str) -> u64 {
-    let number = name.strip_suffix(".parquet").and_then(|name| name.rsplit_once("-m")).map(|(_, number)| number);
-    number.and_then(|number| number.parse().ok()).unwrap_or(0)
+/// A new name of a data file. Nobody else ever gives the same, in any table: a file can be told by it for ever.
+fn file_name() -> String {
+    format!("{}.parquet", Uuid::now_v7().simple())
 }
 
 pub(crate) fn day_of(micros: i64) -> i32 {

@@ -15,7 +15,7 @@ fn at(number: u64, micros: i64) -> RecordBatch {
 async fn each_day_has_files_of_its_own_with_rows_and_bounds_in_their_statistics() {
     let folder = tempfile::tempdir().expect("a folder");
     let place = Place::folder(folder.path());
-    let mut writer = TableWriter::new(place, Table::Requests, 42);
+    let mut writer = TableWriter::new(place, Table::Requests);
     // The last microsecond of 1969, the first of 1970, and back again.
     let batches = [at(1, -1), at(2, 0), at(3, -1_500), at(4, DAY_US - 1)];
     writer.write(&concat_batches(&batches[0].schema(), &batches).expect("joined")).await.expect("written");
@@ -27,7 +27,6 @@ async fn each_day_has_files_of_its_own_with_rows_and_bounds_in_their_statistics(
         ("1970-01-01T00:00:00.000000", "1970-01-01T23:59:59.999999"),
     ]) {
         assert_eq!(std::fs::metadata(folder.path().join(&file.path)).expect("a file").len() as i64, file.size);
-        assert_eq!(applied_in(&file.path), 42);
         let stats: Value = serde_json::from_str(file.stats.as_deref().expect("statistics")).expect("JSON");
         assert_eq!(stats["numRecords"], 2);
         assert_eq!(
@@ -35,13 +34,5 @@ async fn each_day_has_files_of_its_own_with_rows_and_bounds_in_their_statistics(
             (&json!(least), &json!(greatest))
         );
         assert_eq!(stats["nullCount"]["timestamp"], 0);
-    }
-}
-
-#[test]
-fn a_name_says_what_its_rows_have_seen() {
-    assert_eq!(applied_in(&file_name(7)), 7);
-    for other in ["part-00000-0e5c-c000.zstd.parquet", "x-m.parquet", "x-m9.json", "m9.parquet", ""] {
-        assert_eq!(applied_in(other), 0, "{other}");
     }
 }
