@@ -40,10 +40,10 @@ pub(crate) fn fault(retentions: &Retentions) -> Option<String> {
 
 /// What is in force, by table. What cannot be read was never let in.
 pub(crate) fn in_force(retentions: &Retentions) -> BTreeMap<Table, Retention> {
-    let rules = retentions
-        .iter()
-        .filter_map(|(table, retention)| let known = Table::ALL.into_iter().find(|known| known.name() == table)?;
-        Some((known, retention.checked(table).ok()?)));
+    let rules = retentions.iter().filter_map(|(name, retention)| {
+        let table = Table::ALL.into_iter().find(|table| table.name() == name)?;
+        Some((table, retention.checked(name).ok()?))
+    });
     rules.collect()
 }
 
