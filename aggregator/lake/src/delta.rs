@@ -2,6 +2,8 @@
 //!
 //! Each commit carries the application transaction `wal/{log id}` with the log position up to which the table holds the
 //! log's rows. Reading it back says where a restart goes on, and makes a commit that was made but not noticed harmless.
+//! Commits that take files away for good carry `retained`, those that take them to the archive `archived`: how many rows
+//! have gone that way so far. So the books can say where every row is.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,6 +13,7 @@ use ridealong_engine::datafusion::arrow::array::RecordBatch;
 use ridealong_engine::datafusion::arrow::compute::{concat_batches, sort_to_indices, take_record_batch};
 use ridealong_engine::datafusion::arrow::datatypes::Schema;
 use ridealong_engine::datafusion::arrow::error::ArrowError;
+use ridealong_engine::deltalake::kernel::LogicalFileView;
 use ridealong_engine::deltalake::kernel::engine::arrow_conversion::TryFromArrow;
 use ridealong_engine::deltalake::kernel::transaction::{CommitBuilder, CommitProperties, TableReference};
 use ridealong_engine::deltalake::kernel::{Action, Add, StructField, Transaction};
@@ -26,6 +29,9 @@ use crate::store::make_folder;
 use crate::torn;
 use crate::write::{FILE_BYTES_MAX, TableWriter, WriteError, has_bounds};
 
+/// Application transactions that count rows.
+const RETAINED: &str = "retained";
+const ARCHIVED: &str = "archived";
 /// Memory of the rows that are joined and sorted at once.
 const PIECE_BYTES: usize = 32 << 20;
 
@@ -53,6 +59,16 @@ pub(crate) struct DeltaLog {
     place: Place,
     application: String,
     delta: DeltaTable,
+    gone: Gone,
+}
+
+/// Rows that were in the table and are not any more, as of its present version.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Gone {
+    /// Their time was over.
+    pub retained: u64,
+    /// They were taken to the archive.
+    pub archived: u64,
 }
 
 /// What a version changes.
@@ -72,8 +88,10 @@ pub(crate) enum ChangeKind {
     Rearrange,
     /// Other rows, or fewer, in place of some.
     Rewrite,
-    /// Whole files go.
+    /// Whole files go for good, their time being over; their rows are counted.
     Drop,
+    /// Whole files go, and are in the archive by then; their rows are counted.
+    Archive,
 }
 
 impl ChangeKind {
@@ -86,7 +104,7 @@ impl ChangeKind {
             },
             Self::Rearrange => DeltaOperation::Optimize { predicate: None, target_size: FILE_BYTES_MAX as i64 },
             Self::Rewrite => DeltaOperation::Update { predicate: None },
-            Self::Drop => DeltaOperation::Delete { predicate: None },
+            Self::Drop | Self::Archive => DeltaOperation::Delete { predicate: None },
         }
     }
 }
@@ -106,15 +124,32 @@ impl DeltaLog {
         } else {
             make(delta, table, &stored_schema(table)).await.map_err(fail("make"))?
         };
-        Ok(Self { table, place: place.clone(), application: format!("wal/{log}"), delta })
+        let (place, application) = (place.clone(), format!("wal/{log}"));
+        let mut opened = Self { table, place, application, delta, gone: Gone::default() };
+        opened.gone = opened.read_gone().await?;
+        Ok(opened)
     }
 
     /// Up to where the table holds the log's rows.
     pub async fn position(&self) -> Result<Position, DeltaError> {
-        let state = self.delta.snapshot().map_err(|source| failed("read", self.table, source))?;
-        let version = state.transaction_version(self.delta.log_store().as_ref(), &self.application).await;
-        let version = version.map_err(|source| failed("read", self.table, source))?;
-        Ok(Position(version.map_or(0, |version| u64::try_from(version).unwrap_or(0))))
+        self.transaction(&self.application).await.map(Position)
+    }
+
+    /// Rows that have gone from the table.
+    pub fn gone(&self) -> Gone {
+        self.gone
+    }
+
+    async fn read_gone(&self) -> Result<Gone, DeltaError> {
+        Ok(Gone { retained: self.transaction(RETAINED).await?, archived: self.transaction(ARCHIVED).await? })
+    }
+
+    /// The version of an application transaction; 0 when there was none.
+    async fn transaction(&self, application: &str) -> Result<u64, DeltaError> {
+        let fail = |source| failed("read", self.table, source);
+        let state = self.delta.snapshot().map_err(fail)?;
+        let version = state.transaction_version(self.delta.log_store().as_ref(), application).await.map_err(fail)?;
+        Ok(version.map_or(0, |version| u64::try_from(version).unwrap_or(0)))
     }
 
     /// Commits rows, all of the log up to `position`, in one version. They are arranged piece by piece, since joining and
@@ -143,9 +178,13 @@ impl DeltaLog {
             move |source| failed(doing, table, source)
         };
         let data_change = !matches!(change.kind, ChangeKind::Rearrange);
-        let mut actions = self.removals(&change.removed, data_change)?;
+        let removed = self.files(&change.removed)?;
+        let (gone, counted) = self.gone_with(change.kind, &removed);
+        let removals = removed.iter().map(|file| Action::Remove(file.remove_action(data_change)));
+        let mut actions: Vec<Action> = removals.collect();
         actions.extend(change.added.into_iter().map(|added| Action::Add(Add { data_change, ..added })));
-        let properties = CommitProperties::default().with_application_transactions(change.transactions);
+        let transactions = change.transactions.into_iter().chain(counted).collect();
+        let properties = CommitProperties::default().with_application_transactions(transactions);
         let snapshot = self.delta.snapshot().map_err(fail("read"))?;
         let committed = CommitBuilder::from(properties)
             .with_actions(actions)
@@ -153,25 +192,62 @@ impl DeltaLog {
             .await
             .map_err(fail("commit to"))?;
         self.delta.state = Some(committed.snapshot());
+        self.gone = gone;
         Ok(())
     }
 
-    fn removals(&self, names: &[String], data_change: bool) -> Result<Vec<Action>, DeltaError> {
+    /// What will have gone with these files, and the transaction that says so.
+    fn gone_with(&self, kind: ChangeKind, removed: &[LogicalFileView]) -> (Gone, Option<Transaction>) {
+        let rows: u64 = removed.iter().map(|file| file.num_records().unwrap_or(0) as u64).sum();
+        let Gone { retained, archived } = self.gone;
+        match kind {
+            ChangeKind::Drop => {
+                let retained = retained + rows;
+                (Gone { retained, archived }, Some(Transaction::new(RETAINED, retained as i64)))
+            }
+            ChangeKind::Archive => {
+                let archived = archived + rows;
+                (Gone { retained, archived }, Some(Transaction::new(ARCHIVED, archived as i64)))
+            }
+            ChangeKind::Append | ChangeKind::Rearrange | ChangeKind::Rewrite => (self.gone, None),
+        }
+    }
+
+    /// What adds these files to a table of the same columns.
+    pub fn additions(&self, names: &[String]) -> Result<Vec<Add>, DeltaError> {
+        let addition = |file: &LogicalFileView| {
+            let path = file.object_store_path().to_string();
+            let date = path.split('/').find_map(|part| part.strip_prefix(DATE)?.strip_prefix('='));
+            Add {
+                partition_values: [(DATE.to_owned(), date.map(str::to_owned))].into(),
+                size: file.size(),
+                modification_time: file.modification_time(),
+                data_change: true,
+                stats: file.stats(),
+                path,
+                ..Add::default()
+            }
+        };
+        Ok(self.files(names)?.iter().map(addition).collect())
+    }
+
+    /// These of the table's files; all of them, or it fails.
+    fn files(&self, names: &[String]) -> Result<Vec<LogicalFileView>, DeltaError> {
         if names.is_empty() {
             return Ok(Vec::new());
         }
         let names: BTreeSet<&str> = names.iter().map(String::as_str).collect();
         let state = self.delta.snapshot().map_err(|source| failed("read", self.table, source))?;
-        let mut removals = Vec::with_capacity(names.len());
+        let mut files = Vec::with_capacity(names.len());
         for file in state.log_data().iter() {
             if names.contains(file.object_store_path().as_ref()) {
-                removals.push(Action::Remove(file.remove_action(data_change)));
+                files.push(file);
             }
         }
-        if removals.len() < names.len() {
-            return Err(DeltaError::Gone { table: self.table.name(), files: names.len() - removals.len() });
+        if files.len() < names.len() {
+            return Err(DeltaError::Gone { table: self.table.name(), files: names.len() - files.len() });
         }
-        Ok(removals)
+        Ok(files)
     }
 
     fn unwritten(&self, source: WriteError) -> DeltaError {
@@ -180,7 +256,9 @@ impl DeltaLog {
 
     /// Reads what others or a commit that was not noticed have added.
     pub async fn refresh(&mut self) -> Result<(), DeltaError> {
-        self.delta.update_incremental(None).await.map_err(|source| failed("refresh", self.table, source))
+        self.delta.update_incremental(None).await.map_err(|source| failed("refresh", self.table, source))?;
+        self.gone = self.read_gone().await?;
+        Ok(())
     }
 
     /// The files of the present version.
@@ -202,11 +280,11 @@ impl DeltaLog {
                 bytes: u64::try_from(file.size()).unwrap_or(0),
                 rows: file.num_records().unwrap_or(0) as u64,
                 modified_ms: file.modification_time(),
+                archived: false,
                 timestamps: file.stats().and_then(|stats| timestamp_bounds(&stats)),
             });
         }
-        files.sort_by_key(|file| std::cmp::Reverse(file.timestamps.map_or(i64::MAX, |(_, newest)| newest)));
-        Ok(ColdTable { version: Some(state.version() as i64), files })
+        Ok(ColdTable::new(Some(state.version() as i64), files, self.gone.retained))
     }
 }
 

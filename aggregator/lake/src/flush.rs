@@ -4,7 +4,9 @@
 //! It alone commits, so whoever changes tables otherwise prepares the files and asks it. After an error it does not guess:
 //! the table is read again, and if it shows that the commit had happened, only the hand-over is left to do.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod moves;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +21,9 @@ use crate::delta::{Change, DeltaError, DeltaLog};
 use crate::hot::{Fill, Flushable, TableKey};
 use crate::lake::{Shared, table_place};
 use crate::visits;
+
+pub(crate) use moves::cold;
+use moves::commit_noticed;
 
 /// How often the flusher looks whether something is due.
 const LOOK: Duration = Duration::from_millis(500);
@@ -40,9 +45,13 @@ enum What {
     Flush(Position),
     /// That a table change, at once in Delta and for queries.
     Change(TableKey, Change),
+    /// That files go to the archive, where copies of them lie already.
+    Archive(TableKey, Vec<String>),
+    /// That files go for good, wherever they lie.
+    Drop(TableKey, Vec<String>),
 }
 
-type Answer = oneshot::Receiver<Result<(), String>>;
+pub(crate) type Answer = oneshot::Receiver<Result<(), String>>;
 
 impl Request {
     pub fn flush(up_to: Position) -> (Self, Answer) {
@@ -51,6 +60,14 @@ impl Request {
 
     pub fn change(key: TableKey, change: Change) -> (Self, Answer) {
         Self::new(What::Change(key, change))
+    }
+
+    pub fn archive(key: TableKey, names: Vec<String>) -> (Self, Answer) {
+        Self::new(What::Archive(key, names))
+    }
+
+    pub fn drop(key: TableKey, names: Vec<String>) -> (Self, Answer) {
+        Self::new(What::Drop(key, names))
     }
 
     fn new(what: What) -> (Self, Answer) {
@@ -69,16 +86,24 @@ enum FlushFailure {
     Behind(Position),
     #[error("{0} tenants have tables, which is the limit")]
     Tenants(usize),
+    #[error("there is no archive: give --archive")]
+    NoArchive,
 }
 
 pub(crate) struct Flusher {
     shared: Arc<Shared>,
     logs: BTreeMap<TableKey, DeltaLog>,
+    /// Of those tables that have one.
+    archives: BTreeMap<TableKey, DeltaLog>,
 }
 
 impl Flusher {
-    pub fn new(shared: Arc<Shared>, logs: BTreeMap<TableKey, DeltaLog>) -> Self {
-        Self { shared, logs }
+    pub fn new(
+        shared: Arc<Shared>,
+        logs: BTreeMap<TableKey, DeltaLog>,
+        archives: BTreeMap<TableKey, DeltaLog>,
+    ) -> Self {
+        Self { shared, logs, archives }
     }
 
     pub async fn run(mut self, mut requests: mpsc::Receiver<Request>) {
@@ -99,6 +124,8 @@ impl Flusher {
                     let done = match request.what {
                         What::Flush(up_to) => self.flush_up_to(up_to).await,
                         What::Change(key, change) => self.change(&key, change).await,
+                        What::Archive(key, names) => self.archive(&key, &names).await,
+                        What::Drop(key, names) => self.drop_files(&key, &names).await,
                     };
                     // Whoever asked may have gone.
                     let _ = request.answer.send(done.map_err(|error| with_causes(&error)));
@@ -159,21 +186,8 @@ impl Flusher {
 
     /// Commits what somebody has prepared.
     async fn change(&mut self, key: &TableKey, change: Change) -> Result<(), FlushFailure> {
-        let shared = Arc::clone(&self.shared);
-        let log = self.log(key).await?;
-        let added: Vec<String> = change.added.iter().map(|file| file.path.clone()).collect();
-        let removed = change.removed.clone();
-        if let Err(error) = log.commit(change).await {
-            log.refresh().await?;
-            let names: BTreeSet<String> = log.cold()?.files.into_iter().map(|file| file.name).collect();
-            let happened =
-                added.iter().all(|name| names.contains(name)) && !removed.iter().any(|it| names.contains(it));
-            if !happened {
-                return Err(error.into());
-            }
-        }
-        shared.tables.replace(key, log.cold()?);
-        Ok(())
+        commit_noticed(self.log(key).await?, change).await?;
+        self.show(key)
     }
 
     /// Flushes one table, and counts how it went.
@@ -212,7 +226,7 @@ impl Flusher {
                 return Err(error.into());
             }
         }
-        shared.tables.swap(key, log.cold()?, up_to);
+        shared.tables.swap(key, self.cold(key)?, up_to);
         shared.options.budget.hold(Account::HotRows, shared.tables.hot_bytes() as u64);
         Ok(())
     }

@@ -6,6 +6,7 @@ use ridealong_model::jobs::{Job, JobFailure, Outcome, Worker};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::lake::Lake;
+use crate::{archive, retain, vacuum};
 
 /// How much less than others the thread is given, as `nice` counts.
 const NICENESS: i32 = 10;
@@ -32,13 +33,15 @@ fn give_way() {
 #[async_trait]
 impl Worker for Lake {
     async fn run(&self, job: Job) -> Result<Outcome, JobFailure> {
-        let _alone = self.one_job.clone().lock_owned().await;
-        let _shared = self.shared.clone();
+        let (shared, alone) = (self.shared.clone(), self.one_job.clone());
         let run = async move {
+            // Held by the work itself: who asked for it may go before it ends.
+            let _alone = alone.lock_owned().await;
             match job {
-                Job::Compact | Job::Rewrite | Job::Archive | Job::Retain | Job::Vacuum => {
-                    Err(JobFailure(format!("{job} is not there yet")))
-                }
+                Job::Archive => archive::run(shared).await,
+                Job::Retain => retain::run(shared).await,
+                Job::Vacuum => vacuum::run(shared).await,
+                Job::Compact | Job::Rewrite => Err(JobFailure(format!("{job} is not there yet"))),
             }
         };
         self.worker.spawn(run).await.unwrap_or_else(|error| Err(JobFailure(format!("the job ended early: {error}"))))

@@ -1,5 +1,6 @@
 //! The handle on the lake: opens what is there, starts the follower and the flusher, and answers for both.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -18,7 +19,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::delta::{Change, DeltaError, DeltaLog};
-use crate::flush::{Flusher, Request};
+use crate::flush::{Answer, Flusher, Request, cold};
 use crate::follow::follow;
 use crate::hot::{HotTables, TableKey};
 use crate::jobs;
@@ -41,6 +42,8 @@ pub enum OpenError {
     Threads(#[source] std::io::Error),
     #[error("a table cannot be opened")]
     Table(#[from] DeltaError),
+    #[error("{rows} rows of table {table} of {tenant} are in an archive, and none is given: give --archive as before")]
+    NoArchive { tenant: String, table: &'static str, rows: u64 },
 }
 
 /// The lake of all tenants. Cheap to clone.
@@ -89,8 +92,12 @@ impl Shared {
     /// Commits files that were prepared, in place of others. The flusher does it, between two flushes; it fails, and
     /// nothing changes, when one of those to be removed is no longer in the table.
     pub async fn change(&self, key: &TableKey, change: Change) -> Result<(), JobFailure> {
+        self.ask(Request::change(key.clone(), change)).await
+    }
+
+    /// Has the flusher do it.
+    pub async fn ask(&self, (request, answer): (Request, Answer)) -> Result<(), JobFailure> {
         let closed = || JobFailure("the lake is closed".into());
-        let (request, answer) = Request::change(key.clone(), change);
         self.requests.send(request).await.map_err(|_| closed())?;
         answer.await.map_err(|_| closed())?.map_err(JobFailure)
     }
@@ -113,14 +120,7 @@ impl Lake {
             .build()
             .map_err(OpenError::Threads)?;
         let tables = HotTables::default();
-        let mut logs = std::collections::BTreeMap::new();
-        for key in runtime.block_on(existing_tables(&options.root))? {
-            let place = table_place(&options.root, &key);
-            let log = runtime.block_on(DeltaLog::open_or_make(&place, key.table, wal.log_id()))?;
-            let position = runtime.block_on(log.position())?;
-            tables.add(key.clone(), log.cold()?, position);
-            logs.insert(key, log);
-        }
+        let (logs, archives) = runtime.block_on(open_tables(&options, &wal, &tables))?;
         // From the log's beginning, not from where the known tables end: a table whose rows were never flushed has no
         // Delta log yet, and nothing here knows of it. What a table has already is skipped row by row.
         let start = wal.oldest().before();
@@ -135,7 +135,7 @@ impl Lake {
             counters: Mutex::default(),
             closing: CancellationToken::new(),
         });
-        runtime.spawn(Flusher::new(Arc::clone(&shared), logs).run(inbox));
+        runtime.spawn(Flusher::new(Arc::clone(&shared), logs, archives).run(inbox));
         let following = Arc::clone(&shared);
         let follower = thread::Builder::new()
             .name("lake-follower".into())
@@ -206,6 +206,7 @@ impl LakePort for Lake {
                 table: fill.key.table.name(),
                 hot_rows: fill.hot_rows as u64,
                 cold_rows: fill.cold.rows(),
+                dropped_rows: fill.cold.dropped,
                 cold_bytes: fill.cold.bytes(),
                 files: fill.cold.files.len() as u64,
                 delta_version: fill.cold.version,
@@ -231,6 +232,36 @@ impl LakePort for Lake {
 
 pub(crate) fn table_place(root: &Place, key: &TableKey) -> Place {
     root.child(&key.tenant).child(key.table.name())
+}
+
+type Logs = BTreeMap<TableKey, DeltaLog>;
+
+/// Opens every table that there is, and the archives of those that have one.
+async fn open_tables(options: &LakeOptions, wal: &Wal, tables: &HotTables) -> Result<(Logs, Logs), OpenError> {
+    let archived = match &options.archive {
+        Some(root) => existing_tables(root).await?,
+        None => Vec::new(),
+    };
+    let mut keys: BTreeSet<TableKey> = existing_tables(&options.root).await?.into_iter().collect();
+    keys.extend(archived.iter().cloned());
+    let (mut logs, mut archives) = (Logs::new(), Logs::new());
+    for key in keys {
+        let log = DeltaLog::open_or_make(&table_place(&options.root, &key), key.table, wal.log_id()).await?;
+        match &options.archive {
+            Some(root) if archived.contains(&key) => {
+                let archive = DeltaLog::open_or_make(&table_place(root, &key), key.table, wal.log_id()).await?;
+                archives.insert(key.clone(), archive);
+            }
+            None if log.gone().archived > 0 => {
+                let (tenant, rows) = (key.tenant.to_string(), log.gone().archived);
+                return Err(OpenError::NoArchive { tenant, table: key.table.name(), rows });
+            }
+            _ => {}
+        }
+        tables.add(key.clone(), cold(&log, archives.get(&key))?, log.position().await?);
+        logs.insert(key, log);
+    }
+    Ok((logs, archives))
 }
 
 /// The tables that lie under the root: what has a Delta log.

@@ -7,12 +7,14 @@
 //! of a [`store`] that syncs what it publishes. [`Lake`] is the handle;
 //! [`Snapshot`] is what a query pins: hot rows and Delta versions that belong together, taken in one step.
 //!
-//! [`jobs`] keep the tables in order.
+//! [`jobs`] keep the tables in order: old days go to the [`archive`] or [for good](retain), and what no table names any
+//! more is [deleted](vacuum).
 //!
 //! Not here: SQL and who may ask what.
 
 pub mod schema;
 
+mod archive;
 mod convert;
 mod delta;
 mod encoding;
@@ -24,9 +26,11 @@ mod lake;
 mod mutations;
 mod options;
 mod place;
+mod retain;
 mod snapshot;
 mod store;
 mod torn;
+mod vacuum;
 mod visits;
 mod write;
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ridealong_model::budget::Budget;
+use ridealong_model::retention::{KeepForEver, RetentionRules};
 
 use crate::place::Place;
 
@@ -11,6 +12,13 @@ use crate::place::Place;
 pub struct LakeOptions {
     /// Holds `{tenant}/{table}/`.
     pub root: Place,
+    /// Holds the same for days that are kept and seldom read.
+    pub archive: Option<Place>,
+    /// When days go to the archive, and when for good.
+    pub retention: Arc<dyn RetentionRules>,
+    /// A file that no version of its table names stays for so long: queries that began before still read it, and so may
+    /// other programs.
+    pub vacuum_after: Duration,
     /// A flush once this many rows of a table are hot: a Parquet file of a good size.
     pub flush_rows: usize,
     /// A flush once a table's hot rows take this much memory.
@@ -30,6 +38,9 @@ impl LakeOptions {
     pub fn new(root: Place) -> Self {
         Self {
             root,
+            archive: None,
+            retention: Arc::new(KeepForEver),
+            vacuum_after: Duration::from_secs(24 * 3_600),
             flush_rows: 1_000_000,
             flush_bytes: 128 << 20,
             flush_age: Duration::from_secs(300),

@@ -1,5 +1,7 @@
 //! What a query pins: for each table, the hot rows and the Delta version that belong together.
 
+use std::cmp::Reverse;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use ridealong_common::table::Table;
@@ -37,6 +39,8 @@ pub struct ColdTable {
     pub version: Option<i64>,
     /// The newest first.
     pub files: Vec<ColdFile>,
+    /// Rows that are gone because their time was over.
+    pub dropped: u64,
 }
 
 impl TableSnapshot {
@@ -46,6 +50,20 @@ impl TableSnapshot {
 }
 
 impl ColdTable {
+    pub(crate) fn new(version: Option<i64>, mut files: Vec<ColdFile>, dropped: u64) -> Self {
+        files.sort_by_key(|file| Reverse(file.timestamps.map_or(i64::MAX, |(_, newest)| newest)));
+        Self { version, files, dropped }
+    }
+
+    /// With what lies in the table's archive. A file that is in both is on its way there, and is here until it is gone.
+    pub(crate) fn with_archive(self, archive: ColdTable) -> Self {
+        let here: HashSet<&str> = self.files.iter().map(|file| &*file.name).collect();
+        let there = archive.files.into_iter().filter(|file| !here.contains(&*file.name));
+        let there: Vec<ColdFile> = there.map(|file| ColdFile { archived: true, ..file }).collect();
+        let files = self.files.into_iter().chain(there).collect();
+        Self::new(self.version, files, self.dropped + archive.dropped)
+    }
+
     pub fn rows(&self) -> u64 {
         self.files.iter().map(|file| file.rows).sum()
     }
@@ -64,6 +82,8 @@ pub struct ColdFile {
     pub path: String,
     /// As the table names it: the part of the path below the table.
     pub name: String,
+    /// It lies in the archive: a table of its own, which only moves and drops change.
+    pub archived: bool,
     /// Mutations that its rows have not seen yet, in their order: they are applied whenever it is read.
     pub pending: Arc<[Arc<Mutation>]>,
     pub bytes: u64,
