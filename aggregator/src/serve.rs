@@ -12,8 +12,10 @@ use ridealong_catalog::Catalog;
 use ridealong_edge::body::Bodies;
 use ridealong_enrich::Places;
 use ridealong_ingest::{Admission, Enricher, Ingest};
+use ridealong_jobs::{Jobs, Schedule};
 use ridealong_lake::{Lake, LakeOptions, Place};
 use ridealong_model::budget::Budget;
+use ridealong_model::jobs::Job;
 use ridealong_query::{Engine, EngineOptions};
 use ridealong_wal::disk::RealDisk;
 use ridealong_wal::{OpenError, Wal, WalOptions};
@@ -46,9 +48,12 @@ pub fn serve(config: Config, unknown_variables: &[String], salvage: bool) -> Res
     let wal = start_wal(&config, &data, salvage)?;
     let budget = Budget::new(config.memory_max.bytes());
     memory::watch(Arc::clone(&budget))?;
-    let lake = start_lake(&config, &data, &wal, &budget)?;
+    let lake = start_lake(&config, &data, &wal, &budget, &catalog)?;
+    let jobs = start_jobs(&config, &data, &lake)?;
     let ingest = Ingest::new(wal.clone(), catalog.clone(), enricher.clone());
-    let engine = start_engine(&config, &lake, &ingest, &catalog, &budget)?;
+    let engine = start_engine(&config, &lake, &budget)?;
+    let engine = engine.with_ledger(Arc::new(ingest.clone())).with_segments(Arc::new(catalog.clone()));
+    let engine = Arc::new(engine.with_jobs(Arc::new(jobs.clone())));
     let services = Services {
         ingest,
         catalog,
@@ -56,6 +61,8 @@ pub fn serve(config: Config, unknown_variables: &[String], salvage: bool) -> Res
         admission: Admission::new(budget, Arc::new(lake.clone()), wal.clone()),
         engine: Arc::clone(&engine) as _,
         lake: Arc::new(lake.clone()),
+        jobs: jobs.clone(),
+        has_archive: config.archive.is_some(),
         disk: disk(&data),
         bodies: Bodies::new(BODIES_BYTES_MAX),
         limits: Limits { request_timeout: REQUEST_TIMEOUT },
@@ -66,7 +73,10 @@ pub fn serve(config: Config, unknown_variables: &[String], salvage: bool) -> Res
         .enable_all()
         .build()
         .context("cannot start the threads of the API")?;
+    let scheduled = runtime.spawn(jobs.run());
     let served = runtime.block_on(serve_http(&config, services, started));
+    // Not waited for: a job may be killed at any point.
+    scheduled.abort();
     runtime.shutdown_timeout(Duration::from_millis(200));
     engine.close();
     lake.close();
@@ -128,32 +138,46 @@ fn start_enricher(config: &Config) -> Result<Enricher> {
     Ok(enricher)
 }
 
-fn start_lake(config: &Config, data: &Path, wal: &Wal, budget: &Arc<Budget>) -> Result<Lake> {
+fn start_lake(config: &Config, data: &Path, wal: &Wal, budget: &Arc<Budget>, catalog: &Catalog) -> Result<Lake> {
     let mut options = LakeOptions::new(Place::folder(data.join("lake")));
     options.flush_age = config.flush_age;
     options.flush_rows = config.flush_rows as usize;
     options.flush_bytes = config.flush_memory.bytes() as usize;
     options.hot_bytes_max = config.hot_memory.bytes() as usize;
     options.budget = Arc::clone(budget);
+    options.archive = config.archive.as_deref().map(archive).transpose()?;
+    options.retention = Arc::new(catalog.clone());
+    options.vacuum_after = config.vacuum_after;
     Lake::open(options, wal.clone()).context("cannot open the lake")
 }
 
-fn start_engine(
-    config: &Config,
-    lake: &Lake,
-    ingest: &Ingest,
-    catalog: &Catalog,
-    budget: &Arc<Budget>,
-) -> Result<Arc<Engine>> {
+/// Where old days go.
+fn archive(folder: &Path) -> Result<Place> {
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot make the archive {}", folder.display()))?;
+    Ok(Place::folder(folder.canonicalize().context("cannot find the archive")?))
+}
+
+fn start_jobs(config: &Config, data: &Path, lake: &Lake) -> Result<Jobs> {
+    let every = [
+        (Job::Compact, config.compact_every),
+        (Job::Rewrite, config.rewrite_every),
+        (Job::Archive, config.retain_every),
+        (Job::Retain, config.retain_every),
+        (Job::Vacuum, config.vacuum_every),
+    ];
+    let schedule = Schedule(every.into_iter().filter(|(_, every)| !every.is_zero()).collect());
+    let disk = RealDisk::new(data).context("cannot find the data folder")?;
+    Ok(Jobs::open(Arc::new(lake.clone()), &schedule, Arc::new(disk)))
+}
+
+fn start_engine(config: &Config, lake: &Lake, budget: &Arc<Budget>) -> Result<Engine> {
     let options = EngineOptions {
         threads: config.query_threads,
         memory_bytes: config.query_memory.bytes() as usize,
         budget: Arc::clone(budget),
         queries_max: config.queries_max as usize,
     };
-    let engine = Engine::start(lake.clone(), options).context("cannot start the query engine")?;
-    let engine = engine.with_ledger(Arc::new(ingest.clone())).with_segments(Arc::new(catalog.clone()));
-    Ok(Arc::new(engine))
+    Engine::start(lake.clone(), options).context("cannot start the query engine")
 }
 
 fn disk(data: &Path) -> Disk {
