@@ -4,23 +4,12 @@
 //! for none after. Rows in memory are changed at once; files are not: a file that has such rows carries the mutation as
 //! *pending*, and whoever reads it applies it. Later a job writes the file anew. A file with pending mutations is left
 //! alone by everybody else, except that it may be dropped whole, or moved under its name.
+//!
+//! [`condition`] reads what is asked; [`mutation`] applies it, to a plan or to rows; [`journal`] keeps what is not done.
 
-use ridealong_engine::datafusion::common::ScalarValue;
-use ridealong_engine::datafusion::logical_expr::Expr;
+mod condition;
+mod mutation;
 
-/// A change of some rows of one table.
-#[derive(Debug)]
-pub struct Mutation {
-    /// Mutations of all tables are counted from 1.
-    pub number: u64,
-    /// Which rows, in terms of the stored columns. Where it is null, the row stays as it is.
-    pub filter: Expr,
-    pub action: Action,
-}
-
-#[derive(Debug)]
-pub enum Action {
-    Delete,
-    /// Columns by name, with their new values.
-    Set(Vec<(String, ScalarValue)>),
-}
+pub use condition::ConditionError;
+pub use mutation::{Action, Mutation};
+pub(crate) use mutation::{Ready, applied, projected};

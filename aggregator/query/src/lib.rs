@@ -18,7 +18,6 @@ mod percentile;
 mod provider;
 mod segments;
 mod session;
-mod stored_filter;
 mod system;
 mod uuid_text;
 

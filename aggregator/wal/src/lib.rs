@@ -9,9 +9,12 @@
 //! Files in the folder: `{first position, 20 digits}.log` (segments), `checkpoint` (the ledger up to a position),
 //! `ids-{first}-{count}.run` (the event ids that the checkpoint refers to), `follower-{name}` (a follower's state), `*.new` (unfinished, deleted at start).
 //!
+//! Beside the log, [`journal`] is a small file of changes for what others have to keep.
+//!
 //! Not here: what a payload means, who may write, and a lock on the folder; the caller holds that.
 
 pub mod disk;
+pub mod journal;
 
 mod entry;
 mod options;

@@ -8,7 +8,7 @@ use ridealong_engine::datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 use uuid::Uuid;
 
 /// The same filter on the stored columns; None when it cannot be said there.
-pub(crate) fn on_stored(filter: &Expr, shown: &SchemaRef, stored: &SchemaRef) -> Option<Expr> {
+pub fn on_stored(filter: &Expr, shown: &SchemaRef, stored: &SchemaRef) -> Option<Expr> {
     let is_id = |name: &str| {
         let kind = |schema: &SchemaRef| schema.field_with_name(name).ok().map(|field| field.data_type().clone());
         kind(shown) != kind(stored)
