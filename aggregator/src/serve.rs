@@ -139,7 +139,8 @@ fn start_enricher(config: &Config) -> Result<Enricher> {
 }
 
 fn start_lake(config: &Config, data: &Path, wal: &Wal, budget: &Arc<Budget>, catalog: &Catalog) -> Result<Lake> {
-    let mut options = LakeOptions::new(Place::folder(data.join("lake")));
+    let journal = RealDisk::new(&data.join("mutations")).context("cannot make the folder of mutations")?;
+    let mut options = LakeOptions::new(Place::folder(data.join("lake")), Arc::new(journal));
     options.flush_age = config.flush_age;
     options.flush_rows = config.flush_rows as usize;
     options.flush_bytes = config.flush_memory.bytes() as usize;

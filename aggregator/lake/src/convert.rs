@@ -10,6 +10,7 @@ use ridealong_engine::datafusion::arrow::array::{
 };
 use ridealong_engine::datafusion::arrow::compute::{concat_batches, filter_record_batch};
 use ridealong_engine::datafusion::arrow::error::ArrowError;
+use ridealong_engine::datafusion::common::DataFusionError;
 use ridealong_wal::Entry;
 use thiserror::Error;
 
@@ -21,6 +22,8 @@ pub(crate) enum ConvertError {
     Block(#[from] BlockError),
     #[error("an entry's rows do not fit together")]
     Arrow(#[from] ArrowError),
+    #[error("what was changed in an entry's rows cannot be changed again")]
+    Mutation(#[from] DataFusionError),
 }
 
 /// The rows of an entry that count, with the columns of the data files.

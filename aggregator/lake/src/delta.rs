@@ -80,18 +80,29 @@ pub(crate) struct Change {
     pub kind: ChangeKind,
 }
 
+impl Change {
+    /// Whether it knows all that has been done to the file.
+    pub fn may_remove(&self, file: &ColdFile) -> bool {
+        match self.kind {
+            ChangeKind::Drop { .. } | ChangeKind::Archive { .. } => true,
+            ChangeKind::Rewrite { seen } => file.pending.iter().all(|mutation| mutation.number <= seen),
+            ChangeKind::Append | ChangeKind::Rearrange => file.pending.is_empty(),
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ChangeKind {
     /// New rows.
     Append,
     /// The same rows in other files.
     Rearrange,
-    /// Other rows, or fewer, in place of some.
-    Rewrite,
-    /// Whole files go for good, their time being over; their rows are counted.
-    Drop,
-    /// Whole files go, and are in the archive by then; their rows are counted.
-    Archive,
+    /// Other rows, or fewer, in place of some: what the mutations up to this one make of them.
+    Rewrite { seen: u64 },
+    /// Whole files go for good, their time being over; so many rows of them, that no mutation has left out, are counted.
+    Drop { rows: u64 },
+    /// Whole files go, and are in the archive by then; so many rows are counted.
+    Archive { rows: u64 },
 }
 
 impl ChangeKind {
@@ -103,8 +114,8 @@ impl ChangeKind {
                 predicate: None,
             },
             Self::Rearrange => DeltaOperation::Optimize { predicate: None, target_size: FILE_BYTES_MAX as i64 },
-            Self::Rewrite => DeltaOperation::Update { predicate: None },
-            Self::Drop | Self::Archive => DeltaOperation::Delete { predicate: None },
+            Self::Rewrite { .. } => DeltaOperation::Update { predicate: None },
+            Self::Drop { .. } | Self::Archive { .. } => DeltaOperation::Delete { predicate: None },
         }
     }
 }
@@ -132,7 +143,7 @@ impl DeltaLog {
 
     /// Up to where the table holds the log's rows.
     pub async fn position(&self) -> Result<Position, DeltaError> {
-        self.transaction(&self.application).await.map(Position)
+        self.counted(&self.application).await.map(Position)
     }
 
     /// Rows that have gone from the table.
@@ -141,11 +152,11 @@ impl DeltaLog {
     }
 
     async fn read_gone(&self) -> Result<Gone, DeltaError> {
-        Ok(Gone { retained: self.transaction(RETAINED).await?, archived: self.transaction(ARCHIVED).await? })
+        Ok(Gone { retained: self.counted(RETAINED).await?, archived: self.counted(ARCHIVED).await? })
     }
 
     /// The version of an application transaction; 0 when there was none.
-    async fn transaction(&self, application: &str) -> Result<u64, DeltaError> {
+    async fn counted(&self, application: &str) -> Result<u64, DeltaError> {
         let fail = |source| failed("read", self.table, source);
         let state = self.delta.snapshot().map_err(fail)?;
         let version = state.transaction_version(self.delta.log_store().as_ref(), application).await.map_err(fail)?;
@@ -167,7 +178,7 @@ impl DeltaLog {
             writer.write(&rows).await.map_err(|source| self.unwritten(source))?;
         }
         let added = writer.finish().await.map_err(|source| self.unwritten(source))?;
-        let transactions = vec![Transaction::new(&self.application, position.0 as i64)];
+        let transactions = vec![self.transaction(position)];
         self.commit(Change { added, removed: Vec::new(), transactions, kind: ChangeKind::Append }).await
     }
 
@@ -179,7 +190,7 @@ impl DeltaLog {
         };
         let data_change = !matches!(change.kind, ChangeKind::Rearrange);
         let removed = self.files(&change.removed)?;
-        let (gone, counted) = self.gone_with(change.kind, &removed);
+        let (gone, counted) = self.gone_with(change.kind);
         let removals = removed.iter().map(|file| Action::Remove(file.remove_action(data_change)));
         let mut actions: Vec<Action> = removals.collect();
         actions.extend(change.added.into_iter().map(|added| Action::Add(Add { data_change, ..added })));
@@ -196,20 +207,19 @@ impl DeltaLog {
         Ok(())
     }
 
-    /// What will have gone with these files, and the transaction that says so.
-    fn gone_with(&self, kind: ChangeKind, removed: &[LogicalFileView]) -> (Gone, Option<Transaction>) {
-        let rows: u64 = removed.iter().map(|file| file.num_records().unwrap_or(0) as u64).sum();
+    /// What will have gone with a change, and the transaction that says so.
+    fn gone_with(&self, kind: ChangeKind) -> (Gone, Option<Transaction>) {
         let Gone { retained, archived } = self.gone;
         match kind {
-            ChangeKind::Drop => {
+            ChangeKind::Drop { rows } => {
                 let retained = retained + rows;
                 (Gone { retained, archived }, Some(Transaction::new(RETAINED, retained as i64)))
             }
-            ChangeKind::Archive => {
+            ChangeKind::Archive { rows } => {
                 let archived = archived + rows;
                 (Gone { retained, archived }, Some(Transaction::new(ARCHIVED, archived as i64)))
             }
-            ChangeKind::Append | ChangeKind::Rearrange | ChangeKind::Rewrite => (self.gone, None),
+            ChangeKind::Append | ChangeKind::Rearrange | ChangeKind::Rewrite { .. } => (self.gone, None),
         }
     }
 
@@ -229,6 +239,22 @@ impl DeltaLog {
             }
         };
         Ok(self.files(names)?.iter().map(addition).collect())
+    }
+
+    /// The same, and after an error it is known whether it has happened: the table is read again.
+    pub async fn commit_surely(&mut self, change: Change) -> Result<(), DeltaError> {
+        let added: Vec<String> = change.added.iter().map(|file| file.path.clone()).collect();
+        let removed = change.removed.clone();
+        let Err(error) = self.commit(change).await else { return Ok(()) };
+        self.refresh().await?;
+        let names: BTreeSet<String> = self.cold()?.files.into_iter().map(|file| file.name).collect();
+        let is_done = added.iter().all(|name| names.contains(name)) && !removed.iter().any(|it| names.contains(it));
+        if is_done { Ok(()) } else { Err(error) }
+    }
+
+    /// Says, as part of a commit, that the table holds the log's rows up to there.
+    pub fn transaction(&self, position: Position) -> Transaction {
+        Transaction::new(&self.application, position.0 as i64)
     }
 
     /// These of the table's files; all of them, or it fails.
@@ -276,6 +302,7 @@ impl DeltaLog {
                 store: Arc::clone(&store),
                 path: format!("{root}/{name}"),
                 pending: Arc::default(),
+                masked: 0,
                 name,
                 bytes: u64::try_from(file.size()).unwrap_or(0),
                 rows: file.num_records().unwrap_or(0) as u64,
@@ -341,7 +368,7 @@ fn pieces(batches: &[RecordBatch]) -> impl Iterator<Item = &[RecordBatch]> {
 }
 
 /// In one batch, sorted by time.
-fn arranged(table: Table, batches: &[RecordBatch]) -> Result<RecordBatch, ArrowError> {
+pub(crate) fn arranged(table: Table, batches: &[RecordBatch]) -> Result<RecordBatch, ArrowError> {
     let batch = &concat_batches(&file_schema(table), batches)?;
     let at = batch.schema().index_of(TIMESTAMP)?;
     let order = sort_to_indices(batch.column(at), None, None)?;

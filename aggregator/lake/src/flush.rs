@@ -20,10 +20,10 @@ use tokio::time::MissedTickBehavior;
 use crate::delta::{Change, DeltaError, DeltaLog};
 use crate::hot::{Fill, Flushable, TableKey};
 use crate::lake::{Shared, table_place};
+use crate::mutations::{self, Anew, Begin, begin};
 use crate::visits;
 
 pub(crate) use moves::cold;
-use moves::commit_noticed;
 
 /// How often the flusher looks whether something is due.
 const LOOK: Duration = Duration::from_millis(500);
@@ -49,6 +49,8 @@ enum What {
     Archive(TableKey, Vec<String>),
     /// That files go for good, wherever they lie.
     Drop(TableKey, Vec<String>),
+    Begin(Box<Begin>),
+    Anew(Box<Anew>),
 }
 
 pub(crate) type Answer = oneshot::Receiver<Result<(), String>>;
@@ -70,6 +72,15 @@ impl Request {
         Self::new(What::Drop(key, names))
     }
 
+    /// What is asked here has a way of its own for the answer.
+    pub fn begin(begin: Begin) -> Self {
+        Self::new(What::Begin(Box::new(begin))).0
+    }
+
+    pub fn anew(anew: Anew) -> Self {
+        Self::new(What::Anew(Box::new(anew))).0
+    }
+
     fn new(what: What) -> (Self, Answer) {
         let (answer, answered) = oneshot::channel();
         (Self { what, answer }, answered)
@@ -84,6 +95,8 @@ enum FlushFailure {
     Release(String),
     #[error("the log has not been read up to position {0} in time")]
     Behind(Position),
+    #[error("rows of {file} in table {table} have been deleted or corrected meanwhile")]
+    Mutated { table: &'static str, file: String },
     #[error("{0} tenants have tables, which is the limit")]
     Tenants(usize),
     #[error("there is no archive: give --archive")]
@@ -126,6 +139,11 @@ impl Flusher {
                         What::Change(key, change) => self.change(&key, change).await,
                         What::Archive(key, names) => self.archive(&key, &names).await,
                         What::Drop(key, names) => self.drop_files(&key, &names).await,
+                        What::Begin(asked) => {
+                            begin(&self.shared, *asked).await;
+                            Ok(())
+                        }
+                        What::Anew(asked) => self.anew(*asked).await,
                     };
                     // Whoever asked may have gone.
                     let _ = request.answer.send(done.map_err(|error| with_causes(&error)));
@@ -186,8 +204,30 @@ impl Flusher {
 
     /// Commits what somebody has prepared.
     async fn change(&mut self, key: &TableKey, change: Change) -> Result<(), FlushFailure> {
-        commit_noticed(self.log(key).await?, change).await?;
+        let cold = self.shared.tables.cold(key);
+        let removed = || cold.files.iter().filter(|file| change.removed.contains(&file.name));
+        if let Some(file) = removed().find(|file| !change.may_remove(file)) {
+            return Err(FlushFailure::Mutated { table: key.table.name(), file: file.name.clone() });
+        }
+        let is_archived = removed().any(|file| file.archived);
+        match self.archives.get_mut(key) {
+            Some(archive) if is_archived => archive.commit_surely(change).await?,
+            _ => self.log(key).await?.commit_surely(change).await?,
+        }
         self.show(key)
+    }
+
+    async fn anew(&mut self, mut asked: Anew) -> Result<(), FlushFailure> {
+        let (shared, key) = (Arc::clone(&self.shared), asked.key());
+        let opened = self.log(&key).await.map(drop).map_err(|error| with_causes(&error));
+        let done = match (opened, self.logs.get_mut(&key)) {
+            (Ok(()), Some(log)) => mutations::commit(&shared, log, self.archives.get_mut(&key), &mut asked).await,
+            (Err(error), _) => Err(error),
+            (Ok(()), None) => unreachable!("opened above"),
+        };
+        // Whoever asked may have gone.
+        let _ = asked.answer.send(done);
+        Ok(())
     }
 
     /// Flushes one table, and counts how it went.

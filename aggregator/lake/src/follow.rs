@@ -93,8 +93,13 @@ fn take(shared: &Shared, entries: &[Entry]) {
         }
         match rows_of(entry) {
             Ok(rows) => {
-                for key in own.into_iter().chain(visits) {
+                if let Some(key) = visits {
                     taken.add(key, rows.clone(), entry.position);
+                }
+                let Some(key) = own else { continue };
+                match shared.mutations.replayed(&key, entry.position, rows) {
+                    Ok(rows) => taken.add(key, rows, entry.position),
+                    Err(error) => skipped(shared, &error.into(), entry.position),
                 }
             }
             Err(error) => skipped(shared, &error, entry.position),
@@ -115,7 +120,7 @@ fn take(shared: &Shared, entries: &[Entry]) {
     }
     for (key, ..) in &added {
         if !shared.tables.contains(key) {
-            shared.tables.add(key.clone(), Default::default(), Position(0));
+            shared.tables.add(key.clone(), Default::default(), Position(0), shared.mutations.pending(key));
         }
     }
     if let Some(last) = entries.last() {

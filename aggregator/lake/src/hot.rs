@@ -15,6 +15,7 @@ use ridealong_engine::datafusion::arrow::compute::{max, min};
 use ridealong_engine::datafusion::arrow::datatypes::TimestampMicrosecondType;
 use ridealong_wal::Position;
 
+use crate::mutations::{Action, Pending};
 use crate::schema::{RECEIVED_AT, TIMESTAMP};
 use crate::snapshot::{ColdTable, Snapshot, TableSnapshot};
 
@@ -39,6 +40,8 @@ struct Tables {
 
 #[derive(Debug)]
 struct TableState {
+    /// Mutations that not every file has seen.
+    pending: Vec<Pending>,
     hot: Vec<HotBatch>,
     hot_since: Option<Instant>,
     hot_rows: usize,
@@ -86,10 +89,11 @@ pub(crate) struct Fill {
 
 impl HotTables {
     /// Adds a table as Delta has it.
-    pub fn add(&self, key: TableKey, cold: ColdTable, committed: Position) {
+    pub fn add(&self, key: TableKey, cold: ColdTable, committed: Position, pending: Vec<Pending>) {
         let newest_us = cold.files.iter().filter_map(|file| Some(file.timestamps?.1)).max();
-        let (hot, hot_since, hot_rows, hot_bytes, cold) = (Vec::new(), None, 0, 0, Arc::new(cold));
-        let state = TableState { hot, hot_since, hot_rows, hot_bytes, cold, committed, newest_us };
+        let (hot, hot_since, hot_rows, hot_bytes) = (Vec::new(), None, 0, 0);
+        let cold = Arc::new(marked(cold, &pending));
+        let state = TableState { pending, hot, hot_since, hot_rows, hot_bytes, cold, committed, newest_us };
         self.tables.lock().by_key.entry(key).or_insert(state);
     }
 
@@ -153,14 +157,58 @@ impl HotTables {
         table.hot_rows = table.hot.iter().map(|batch| batch.rows.num_rows()).sum();
         table.hot_bytes = table.hot.iter().map(|batch| batch.bytes).sum();
         table.hot_since = (!table.hot.is_empty()).then(Instant::now);
-        table.cold = Arc::new(cold);
+        table.cold = Arc::new(marked(cold, &table.pending));
         table.committed = up_to;
     }
 
     /// The same rows in another Delta version, or rows that are meant to go are gone from it.
     pub fn replace(&self, key: &TableKey, cold: ColdTable) {
         if let Some(table) = self.tables.lock().by_key.get_mut(key) {
-            table.cold = Arc::new(cold);
+            table.cold = Arc::new(marked(cold, &table.pending));
+        }
+    }
+
+    /// The rows in memory, each batch with its position, the files, and up to where the log has been read.
+    pub fn look(&self, key: &TableKey) -> (Vec<(Position, RecordBatch)>, Arc<ColdTable>, Position) {
+        let tables = self.tables.lock();
+        let Some(table) = tables.by_key.get(key) else { return (Vec::new(), Arc::default(), tables.position) };
+        let hot = table.hot.iter().map(|batch| (batch.position, batch.rows.clone())).collect();
+        (hot, Arc::clone(&table.cold), tables.position)
+    }
+
+    pub fn cold(&self, key: &TableKey) -> Arc<ColdTable> {
+        self.tables.lock().by_key.get(key).map(|table| Arc::clone(&table.cold)).unwrap_or_default()
+    }
+
+    pub fn has_file(&self, key: &TableKey, name: &str) -> bool {
+        self.tables.lock().by_key.get(key).is_some_and(|table| table.cold.files.iter().any(|file| file.name == name))
+    }
+
+    pub fn keys(&self) -> Vec<TableKey> {
+        self.tables.lock().by_key.keys().cloned().collect()
+    }
+
+    /// Puts a mutation in force: batches that it changes are replaced, and files carry it from now on.
+    pub fn mutate(&self, key: &TableKey, changed: Vec<(Position, RecordBatch)>, pending: Vec<Pending>) {
+        let changed = changed.into_iter().map(|(position, rows)| HotBatch::new(rows, position));
+        let mut changed: BTreeMap<Position, HotBatch> = changed.map(|batch| (batch.position, batch)).collect();
+        let mut tables = self.tables.lock();
+        let Some(table) = tables.by_key.get_mut(key) else { return };
+        for batch in &mut table.hot {
+            if let Some(changed) = changed.remove(&batch.position) {
+                *batch = changed;
+            }
+        }
+        table.hot_rows = table.hot.iter().map(|batch| batch.rows.num_rows()).sum();
+        table.hot_bytes = table.hot.iter().map(|batch| batch.bytes).sum();
+        table.cold = Arc::new(marked(ColdTable::clone(&table.cold), &pending));
+        table.pending = pending;
+    }
+
+    /// Forgets those that are done.
+    pub fn settled(&self, key: &TableKey, pending: Vec<Pending>) {
+        if let Some(table) = self.tables.lock().by_key.get_mut(key) {
+            table.pending = pending;
         }
     }
 
@@ -231,6 +279,18 @@ impl HotBatch {
         let bytes = rows.get_array_memory_size();
         Self { position, rows, bytes, times: Times { oldest_received_us, newest_us } }
     }
+}
+
+/// The files, each with what is pending of it.
+fn marked(mut cold: ColdTable, pending: &[Pending]) -> ColdTable {
+    for file in &mut cold.files {
+        let of_file = pending.iter().filter_map(|pending| Some((pending, *pending.files.get(&file.name)?)));
+        let of_file: Vec<_> = of_file.collect();
+        let deleting = of_file.iter().filter(|(pending, _)| matches!(pending.mutation.action, Action::Delete));
+        file.masked = deleting.map(|(_, rows)| rows).sum();
+        file.pending = of_file.iter().map(|(pending, _)| Arc::clone(&pending.mutation)).collect();
+    }
+    cold
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use ridealong_model::jobs::{Job, JobFailure, Outcome, Worker};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::lake::Lake;
+use crate::mutations::rewrite;
 use crate::{archive, retain, vacuum};
 
 /// How much less than others the thread is given, as `nice` counts.
@@ -38,10 +39,11 @@ impl Worker for Lake {
             // Held by the work itself: who asked for it may go before it ends.
             let _alone = alone.lock_owned().await;
             match job {
+                Job::Rewrite => rewrite(&shared).await,
                 Job::Archive => archive::run(shared).await,
                 Job::Retain => retain::run(shared).await,
                 Job::Vacuum => vacuum::run(shared).await,
-                Job::Compact | Job::Rewrite => Err(JobFailure(format!("{job} is not there yet"))),
+                Job::Compact => Err(JobFailure(format!("{job} is not there yet"))),
             }
         };
         self.worker.spawn(run).await.unwrap_or_else(|error| Err(JobFailure(format!("the job ended early: {error}"))))

@@ -9,6 +9,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use ridealong_common::table::Table;
+use ridealong_engine::datafusion::execution::SessionStateBuilder;
+use ridealong_engine::datafusion::prelude::{SessionConfig, SessionContext};
+use ridealong_engine::datafusion_functions_json;
 use ridealong_engine::deltalake::logstore::object_store::Error as StoreError;
 use ridealong_model::jobs::JobFailure;
 use ridealong_model::lake::{FlushError, Lake as LakePort, LakeStatus, TableStatus};
@@ -17,18 +20,22 @@ use thiserror::Error;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 use crate::delta::{Change, DeltaError, DeltaLog};
 use crate::flush::{Answer, Flusher, Request, cold};
 use crate::follow::follow;
 use crate::hot::{HotTables, TableKey};
 use crate::jobs;
+use crate::mutations::{Mutations, MutationsError};
 use crate::options::LakeOptions;
 use crate::place::Place;
 use crate::snapshot::Snapshot;
 
 /// The folder of a table's versions.
 const DELTA_LOG: &str = "_delta_log";
+/// Of a thread that evaluates conditions. Only what is used is taken from memory.
+const STACK_BYTES: usize = 64 << 20;
 /// Flush requests waiting at once.
 const REQUESTS_MAX: usize = 64;
 /// How long a stop tries to leave everything in Delta; what is not is in the log.
@@ -44,6 +51,8 @@ pub enum OpenError {
     Table(#[from] DeltaError),
     #[error("{rows} rows of table {table} of {tenant} are in an archive, and none is given: give --archive as before")]
     NoArchive { tenant: String, table: &'static str, rows: u64 },
+    #[error("what was deleted and corrected cannot be read")]
+    Mutations(#[from] MutationsError),
 }
 
 /// The lake of all tenants. Cheap to clone.
@@ -52,6 +61,7 @@ pub struct Lake {
     pub(crate) shared: Arc<Shared>,
     owned: Arc<Mutex<Option<Owned>>>,
     pub(crate) worker: Handle,
+    pub(crate) mutating: Handle,
     /// Held while a job runs.
     pub(crate) one_job: Arc<tokio::sync::Mutex<()>>,
 }
@@ -61,6 +71,7 @@ pub(crate) struct Shared {
     pub options: LakeOptions,
     pub wal: Wal,
     pub tables: HotTables,
+    pub mutations: Mutations,
     /// Up to where the log has been read into the tables.
     pub readable: watch::Sender<Position>,
     /// Bytes read of the log's segment that is being read.
@@ -107,20 +118,18 @@ struct Owned {
     runtime: Runtime,
     /// For work that can wait: its thread gives way to all others.
     jobs: Runtime,
+    /// For deletions and corrections, which somebody waits for.
+    mutating: Runtime,
     follower: thread::JoinHandle<()>,
 }
 
 impl Lake {
     /// Opens the tables under the root and begins to follow the log. Blocks; not to be called from a runtime's thread.
     pub fn open(options: LakeOptions, wal: Wal) -> Result<Self, OpenError> {
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("lake")
-            .enable_all()
-            .build()
-            .map_err(OpenError::Threads)?;
+        let runtime = runtime_for("lake").map_err(OpenError::Threads)?;
         let tables = HotTables::default();
-        let (logs, archives) = runtime.block_on(open_tables(&options, &wal, &tables))?;
+        let mutations = Mutations::open(Arc::clone(&options.journal), session(&options), wal.log_id())?;
+        let (logs, archives) = runtime.block_on(open_tables(&options, &wal, &tables, &mutations))?;
         // From the log's beginning, not from where the known tables end: a table whose rows were never flushed has no
         // Delta log yet, and nothing here knows of it. What a table has already is skipped row by row.
         let start = wal.oldest().before();
@@ -129,6 +138,7 @@ impl Lake {
             options,
             wal,
             tables,
+            mutations,
             readable: watch::Sender::new(Position(0)),
             read_offset: AtomicU64::new(0),
             requests,
@@ -142,9 +152,10 @@ impl Lake {
             .spawn(move || follow(&following, start))
             .map_err(OpenError::Threads)?;
         let jobs = jobs::runtime().map_err(OpenError::Threads)?;
-        let worker = jobs.handle().clone();
-        let owned = Arc::new(Mutex::new(Some(Owned { runtime, jobs, follower })));
-        Ok(Self { shared, owned, worker, one_job: Arc::default() })
+        let mutating = runtime_for("lake-mutations").map_err(OpenError::Threads)?;
+        let (worker, mutator) = (jobs.handle().clone(), mutating.handle().clone());
+        let owned = Arc::new(Mutex::new(Some(Owned { runtime, jobs, mutating, follower })));
+        Ok(Self { shared, owned, worker, mutating: mutator, one_job: Arc::default() })
     }
 
     /// The tables of a tenant with every row that was durable before the call, or None when the lake does not get there
@@ -168,6 +179,7 @@ impl Lake {
         }
         self.shared.closing.cancel();
         owned.jobs.shutdown_background();
+        owned.mutating.shutdown_background();
         if owned.follower.join().is_err() {
             tracing::error!("the lake's follower had panicked");
         }
@@ -208,6 +220,7 @@ impl LakePort for Lake {
                 cold_rows: fill.cold.rows(),
                 dropped_rows: fill.cold.dropped,
                 cold_bytes: fill.cold.bytes(),
+                deleted: self.shared.mutations.deleted(&fill.key),
                 files: fill.cold.files.len() as u64,
                 delta_version: fill.cold.version,
                 oldest_hot_received_us: fill.oldest_hot_received_us,
@@ -230,6 +243,27 @@ impl LakePort for Lake {
     }
 }
 
+/// One thread. Conditions are evaluated on it, by recursion through what somebody wrote.
+fn runtime_for(name: &str) -> std::io::Result<Runtime> {
+    Builder::new_multi_thread().worker_threads(1).thread_name(name).thread_stack_size(STACK_BYTES).enable_all().build()
+}
+
+/// In which conditions are read and single files scanned.
+fn session(options: &LakeOptions) -> SessionContext {
+    let config = SessionConfig::new().with_target_partitions(1).set_str("datafusion.sql_parser.dialect", "PostgreSQL");
+    let mut state = SessionStateBuilder::new().with_config(config).with_default_features().build();
+    if let Err(error) = datafusion_functions_json::register_all(&mut state) {
+        tracing::warn!(error = &error as &dyn std::error::Error, "conditions cannot look into properties");
+    }
+    let session = SessionContext::new_with_state(state);
+    for place in options.places() {
+        if let Ok(url) = Url::parse(&place.store_url()) {
+            session.register_object_store(&url, Arc::clone(place.store()));
+        }
+    }
+    session
+}
+
 pub(crate) fn table_place(root: &Place, key: &TableKey) -> Place {
     root.child(&key.tenant).child(key.table.name())
 }
@@ -237,7 +271,12 @@ pub(crate) fn table_place(root: &Place, key: &TableKey) -> Place {
 type Logs = BTreeMap<TableKey, DeltaLog>;
 
 /// Opens every table that there is, and the archives of those that have one.
-async fn open_tables(options: &LakeOptions, wal: &Wal, tables: &HotTables) -> Result<(Logs, Logs), OpenError> {
+async fn open_tables(
+    options: &LakeOptions,
+    wal: &Wal,
+    tables: &HotTables,
+    mutations: &Mutations,
+) -> Result<(Logs, Logs), OpenError> {
     let archived = match &options.archive {
         Some(root) => existing_tables(root).await?,
         None => Vec::new(),
@@ -258,7 +297,8 @@ async fn open_tables(options: &LakeOptions, wal: &Wal, tables: &HotTables) -> Re
             }
             _ => {}
         }
-        tables.add(key.clone(), cold(&log, archives.get(&key))?, log.position().await?);
+        let pending = mutations.pending(&key);
+        tables.add(key.clone(), cold(&log, archives.get(&key))?, log.position().await?, pending);
         logs.insert(key, log);
     }
     Ok((logs, archives))
@@ -288,4 +328,4 @@ async fn names(place: &Place) -> Result<Vec<String>, OpenError> {
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -5,11 +5,28 @@
 //! *pending*, and whoever reads it applies it. Later a job writes the file anew. A file with pending mutations is left
 //! alone by everybody else, except that it may be dropped whole, or moved under its name.
 //!
-//! [`condition`] reads what is asked; [`mutation`] applies it, to a plan or to rows; [`journal`] keeps what is not done.
+//! [`condition`] reads what is asked; [`mutation`] applies it, to a plan or to rows; [`journal`] keeps what is not done, and
+//! [`state`] has it ready. [`perform`] makes one; [`rewrite`] is the job that brings them into the files, and [`anew`] makes
+//! the visits anew of those whose events have changed ([`people`]). [`seek`] reads single files.
 
+mod anew;
 mod condition;
+mod journal;
 mod mutation;
+mod people;
+mod perform;
+mod rewrite;
+mod seek;
+mod state;
 
-pub use condition::ConditionError;
 pub use mutation::{Action, Mutation};
-pub(crate) use mutation::{Ready, applied, projected};
+pub use state::OpenError as MutationsError;
+
+pub(crate) use anew::{Anew, commit};
+pub(crate) use mutation::{applied, projected};
+pub(crate) use perform::{Begin, begin};
+pub(crate) use rewrite::rewrite;
+pub(crate) use state::{Mutations, Pending};
+
+#[cfg(test)]
+mod tests;

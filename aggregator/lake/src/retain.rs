@@ -44,7 +44,7 @@ pub(crate) fn gone(files: &[&ColdFile]) -> Outcome {
         tables: 1,
         files_removed: files.len() as u64,
         files_added: 0,
-        rows: files.iter().map(|file| file.rows).sum(),
+        rows: files.iter().map(|file| file.rows.saturating_sub(file.masked)).sum(),
         bytes: files.iter().map(|file| file.bytes).sum(),
     }
 }

@@ -62,7 +62,7 @@ impl TableSnapshot {
 
     fn scan_hot(&self, wanted: &Wanted<'_>) -> Result<Arc<dyn ExecutionPlan>> {
         let projection = wanted.projection.map(<[usize]>::to_vec);
-        Ok(MemorySourceConfig::try_new_exec(&[self.hot.clone()], file_schema(self.table), projection)?)
+        Ok(MemorySourceConfig::try_new_exec(std::slice::from_ref(&self.hot), file_schema(self.table), projection)?)
     }
 
     /// Files of one store with the same pending mutations; at least one.

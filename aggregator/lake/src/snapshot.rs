@@ -33,7 +33,7 @@ pub struct TableSnapshot {
 }
 
 /// One version of a Delta table: its files.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct ColdTable {
     /// None before the first commit.
     pub version: Option<i64>,
@@ -64,8 +64,16 @@ impl ColdTable {
         Self::new(self.version, files, self.dropped + archive.dropped)
     }
 
+    /// Rows that a query finds.
     pub fn rows(&self) -> u64 {
-        self.files.iter().map(|file| file.rows).sum()
+        self.files.iter().map(|file| file.rows.saturating_sub(file.masked)).sum()
+    }
+
+    /// Those of them that are in these files.
+    pub(crate) fn rows_in(&self, names: &[String]) -> u64 {
+        let names: HashSet<&str> = names.iter().map(String::as_str).collect();
+        let files = self.files.iter().filter(|file| names.contains(&*file.name));
+        files.map(|file| file.rows.saturating_sub(file.masked)).sum()
     }
 
     pub fn bytes(&self) -> u64 {
@@ -86,6 +94,8 @@ pub struct ColdFile {
     pub archived: bool,
     /// Mutations that its rows have not seen yet, in their order: they are applied whenever it is read.
     pub pending: Arc<[Arc<Mutation>]>,
+    /// Rows that these leave out.
+    pub masked: u64,
     pub bytes: u64,
     pub rows: u64,
     pub modified_ms: i64,

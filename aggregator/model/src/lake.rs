@@ -50,6 +50,8 @@ pub struct TableStatus {
     /// Rows that are gone because their time was over: stored = hot + cold + dropped.
     pub dropped_rows: u64,
     pub cold_bytes: u64,
+    /// Rows that were ever deleted: stored = hot + cold + deleted.
+    pub deleted: u64,
     pub files: u64,
     pub delta_version: Option<i64>,
     /// When the oldest of the hot rows was received.

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{FlushFailure, Flusher, with_causes};
+use super::{FlushFailure, Flusher};
 use crate::delta::{Change, ChangeKind, DeltaError, DeltaLog};
 use crate::hot::TableKey;
 use crate::lake::table_place;
@@ -22,15 +22,17 @@ impl Flusher {
     }
 
     async fn try_archive(&mut self, key: &TableKey, names: &[String]) -> Result<(), FlushFailure> {
+        let present = self.shared.tables.cold(key);
         let (Some(log), Some(archive)) = (self.logs.get_mut(key), self.archives.get_mut(key)) else { return Ok(()) };
         let names = among(names, &names_of(log)?);
         let there = names_of(archive)?;
         let new: Vec<String> = names.iter().filter(|name| !there.contains(*name)).cloned().collect();
         if !new.is_empty() {
-            let change = Change { added: log.additions(&new)?, ..whole(Vec::new(), ChangeKind::Append) };
-            commit_noticed(archive, change).await?;
+            let (added, removed, transactions) = (log.additions(&new)?, Vec::new(), Vec::new());
+            archive.commit_surely(Change { added, removed, transactions, kind: ChangeKind::Append }).await?;
         }
-        remove(log, names, ChangeKind::Archive).await
+        let rows = present.rows_in(&names);
+        remove(log, names, ChangeKind::Archive { rows }).await
     }
 
     /// Takes files away for good, wherever they lie. Their rows are counted once.
@@ -42,16 +44,21 @@ impl Flusher {
     }
 
     async fn try_drop(&mut self, key: &TableKey, names: &[String]) -> Result<(), FlushFailure> {
+        let present = self.shared.tables.cold(key);
         let Some(log) = self.logs.get_mut(key) else { return Ok(()) };
         if let Some(archive) = self.archives.get_mut(key) {
             // A move that was not completed is first: otherwise both sides would count its rows.
             let there = names_of(archive)?;
-            let both = names_of(log)?.intersection(&there).cloned().collect();
-            remove(log, both, ChangeKind::Archive).await?;
-            remove(archive, among(names, &there), ChangeKind::Drop).await?;
+            let both: Vec<String> = names_of(log)?.intersection(&there).cloned().collect();
+            let rows = present.rows_in(&both);
+            remove(log, both, ChangeKind::Archive { rows }).await?;
+            let there = among(names, &there);
+            let rows = present.rows_in(&there);
+            remove(archive, there, ChangeKind::Drop { rows }).await?;
         }
         let names = among(names, &names_of(log)?);
-        remove(log, names, ChangeKind::Drop).await
+        let rows = present.rows_in(&names);
+        remove(log, names, ChangeKind::Drop { rows }).await
     }
 
     /// Lets queries see a table as it is now.
@@ -86,29 +93,11 @@ pub(crate) fn cold(log: &DeltaLog, archive: Option<&DeltaLog>) -> Result<ColdTab
     }
 }
 
-/// Commits; after an error the table is read again, which tells whether it happened nevertheless.
-pub(super) async fn commit_noticed(log: &mut DeltaLog, change: Change) -> Result<(), FlushFailure> {
-    let added: Vec<String> = change.added.iter().map(|file| file.path.clone()).collect();
-    let removed = change.removed.clone();
-    let Err(error) = log.commit(change).await else { return Ok(()) };
-    log.refresh().await?;
-    let names = names_of(log)?;
-    if added.iter().all(|name| names.contains(name)) && !removed.iter().any(|name| names.contains(name)) {
-        tracing::info!(error = with_causes(&error), "a change of a table happened and was said not to have");
-        return Ok(());
-    }
-    Err(error.into())
-}
-
 async fn remove(log: &mut DeltaLog, removed: Vec<String>, kind: ChangeKind) -> Result<(), FlushFailure> {
-    if removed.is_empty() {
-        return Ok(());
+    if !removed.is_empty() {
+        log.commit_surely(Change { added: Vec::new(), removed, transactions: Vec::new(), kind }).await?;
     }
-    commit_noticed(log, whole(removed, kind)).await
-}
-
-fn whole(removed: Vec<String>, kind: ChangeKind) -> Change {
-    Change { added: Vec::new(), removed, transactions: Vec::new(), kind }
+    Ok(())
 }
 
 fn names_of(log: &DeltaLog) -> Result<BTreeSet<String>, DeltaError> {

@@ -22,7 +22,8 @@ struct Running {
 fn open(folder: &Path, files: Forgetful) -> Running {
     let (wal, _) = Wal::open(WalOptions::new(folder.join("log"))).expect("a log");
     let files = Arc::new(files);
-    let mut options = LakeOptions::new(Place::folder_by(folder.join("lake"), files.clone()));
+    let mut options =
+        LakeOptions::new(Place::folder_by(folder.join("lake"), files.clone()), super::tests::journal(folder));
     options.flush_age = Duration::from_secs(100_000);
     let lake = Lake::open(options, wal.clone()).expect("a lake");
     Running { wal, lake, files }

@@ -12,25 +12,30 @@ use crate::visits::tests::event;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-struct Sandbox {
-    folder: tempfile::TempDir,
-    runtime: Runtime,
+/// Where deletions and corrections are kept.
+pub(crate) fn journal(folder: &std::path::Path) -> Arc<dyn ridealong_wal::disk::Disk> {
+    Arc::new(ridealong_wal::disk::RealDisk::new(&folder.join("journal")).expect("a folder"))
+}
+
+pub(crate) struct Sandbox {
+    pub folder: tempfile::TempDir,
+    pub runtime: Runtime,
 }
 
 impl Sandbox {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self { folder: tempfile::tempdir().expect("a folder"), runtime: Runtime::new().expect("a runtime") }
     }
 
-    fn open(&self, change: impl FnOnce(&mut LakeOptions)) -> (Wal, Lake) {
+    pub fn open(&self, change: impl FnOnce(&mut LakeOptions)) -> (Wal, Lake) {
         let (wal, _) = Wal::open(WalOptions::new(self.folder.path().join("log"))).expect("a log");
-        let mut options = LakeOptions::new(Place::folder(self.folder.path().join("lake")));
+        let mut options = LakeOptions::new(Place::folder(self.folder.path().join("lake")), journal(self.folder.path()));
         change(&mut options);
         let lake = Lake::open(options, wal.clone()).expect("a lake");
         (wal, lake)
     }
 
-    fn append(&self, wal: &Wal, first: u64, count: u64) {
+    pub fn append(&self, wal: &Wal, first: u64, count: u64) {
         let rows: Vec<RequestRow> = (first..first + count).map(request).collect();
         let entry = NewEntry {
             tenant: Arc::from("default"),
@@ -47,11 +52,11 @@ impl Sandbox {
         self.runtime.block_on(wal.append(entry)).expect("appended");
     }
 
-    fn pin(&self, lake: &Lake) -> Snapshot {
+    pub fn pin(&self, lake: &Lake) -> Snapshot {
         self.runtime.block_on(lake.pin("default", PATIENCE)).expect("caught up")
     }
 
-    fn flush(&self, lake: &Lake) {
+    pub fn flush(&self, lake: &Lake) {
         self.runtime.block_on(lake.flush()).expect("flushed");
     }
 }
@@ -197,7 +202,7 @@ fn a_lake_that_cannot_be_written_keeps_its_rows_readable_and_says_so() {
 }
 
 impl Sandbox {
-    fn track(&self, wal: &Wal, user: &str, minutes: std::ops::Range<i64>) {
+    pub fn track(&self, wal: &Wal, user: &str, minutes: std::ops::Range<i64>) {
         let rows: Vec<_> = minutes.map(|minute| event(Some(user), None, minute * 60_000_000)).collect();
         let entry = NewEntry {
             tenant: Arc::from("default"),

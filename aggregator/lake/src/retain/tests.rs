@@ -9,6 +9,7 @@ fn file(name: &str) -> ColdFile {
         name: name.to_owned(),
         archived: false,
         pending: Arc::default(),
+        masked: 0,
         bytes: 1,
         rows: 1,
         modified_ms: 0,

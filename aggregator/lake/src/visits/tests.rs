@@ -154,3 +154,8 @@ fn the_cost_of_a_million_events() {
 fn fastrand_like(seed: usize) -> usize {
     (seed as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29) as usize >> 8
 }
+
+/// Visits as text, in an order of their own.
+pub(crate) fn shown(batch: &RecordBatch) -> Vec<String> {
+    visits(batch).iter().map(|visit| format!("{visit:?}")).collect()
+}

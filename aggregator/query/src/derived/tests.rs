@@ -131,8 +131,9 @@ impl Running {
 
 fn open(folder: &Path, rules: &Arc<[Segment]>) -> Running {
     let (wal, _) = Wal::open(WalOptions::new(folder.join("log"))).expect("a log");
-    let lake =
-        Lake::open(LakeOptions::new(ridealong_lake::Place::folder(folder.join("lake"))), wal.clone()).expect("a lake");
+    let journal = ridealong_wal::disk::RealDisk::new(&folder.join("journal")).expect("a folder");
+    let options = LakeOptions::new(ridealong_lake::Place::folder(folder.join("lake")), Arc::new(journal));
+    let lake = Lake::open(options, wal.clone()).expect("a lake");
     let options = EngineOptions {
         threads: 2,
         memory_bytes: 64 << 20,

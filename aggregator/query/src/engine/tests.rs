@@ -31,8 +31,12 @@ impl Sandbox {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let (wal, _) = Wal::open(WalOptions::new(folder.path().join("log"))).expect("a log");
-        let lake = Lake::open(LakeOptions::new(ridealong_lake::Place::folder(folder.path().join("lake"))), wal.clone())
-            .expect("a lake");
+        let journal = Arc::new(ridealong_wal::disk::RealDisk::new(&folder.path().join("journal")).expect("a folder"));
+        let lake = Lake::open(
+            LakeOptions::new(ridealong_lake::Place::folder(folder.path().join("lake")), journal),
+            wal.clone(),
+        )
+        .expect("a lake");
         let options = EngineOptions {
             threads: 2,
             memory_bytes: 64 << 20,
