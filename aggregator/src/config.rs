@@ -18,7 +18,7 @@ const MEMORY_BYTES_MIN: u64 = 256 << 20;
 /// Far longer than any query: files are in use while one runs.
 const VACUUM_AFTER_MIN: Duration = Duration::from_secs(600);
 /// A table forgets after so long when it took a file out.
-const VACUUM_AFTER_MAX: Duration = Duration::from_secs(7 * 86_400);
+const VACUUM_AFTER_MAX: Duration = Duration::from_secs(3 * 86_400);
 
 /// More often than this a job would run without a pause.
 const EVERY_MIN: Duration = Duration::from_secs(1);
@@ -152,7 +152,7 @@ impl Config {
             read.fault("log-max", "must be at least 192MiB: the largest batch has to fit with room to spare");
         }
         if !(VACUUM_AFTER_MIN..=VACUUM_AFTER_MAX).contains(&config.vacuum_after) {
-            read.fault("vacuum-after", "must lie between 10m, as queries may still read the file, and 7d");
+            read.fault("vacuum-after", "must lie between 10m, as queries may still read the file, and 3d");
         }
         for (key, every) in config.schedule() {
             if !every.is_zero() && every < EVERY_MIN {

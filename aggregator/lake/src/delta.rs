@@ -5,6 +5,8 @@
 //! Commits that take files away for good carry `retained`, those that take them to the archive `archived`: how many rows
 //! have gone that way so far. So the books can say where every row is.
 
+mod history;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -17,6 +19,7 @@ use ridealong_engine::deltalake::kernel::LogicalFileView;
 use ridealong_engine::deltalake::kernel::engine::arrow_conversion::TryFromArrow;
 use ridealong_engine::deltalake::kernel::transaction::{CommitBuilder, CommitProperties, TableReference};
 use ridealong_engine::deltalake::kernel::{Action, Add, StructField, Transaction};
+use ridealong_engine::deltalake::logstore::object_store::ObjectStoreExt;
 use ridealong_engine::deltalake::protocol::{DeltaOperation, SaveMode};
 use ridealong_engine::deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError};
 use ridealong_wal::{LogId, Position};
@@ -131,7 +134,8 @@ impl DeltaLog {
         let exists = delta.verify_deltatable_existence().await.map_err(fail("look for"))?;
         let delta = if exists {
             delta.load().await.map_err(fail("open"))?;
-            grown(delta, table).await.map_err(fail("add columns to"))?
+            let delta = grown(delta, table).await.map_err(fail("add columns to"))?;
+            history::kept(delta).await.map_err(fail("set properties of"))?
         } else {
             make(delta, table, &stored_schema(table)).await.map_err(fail("make"))?
         };
@@ -195,7 +199,9 @@ impl DeltaLog {
         let mut actions: Vec<Action> = removals.collect();
         actions.extend(change.added.into_iter().map(|added| Action::Add(Add { data_change, ..added })));
         let transactions = change.transactions.into_iter().chain(counted).collect();
-        let properties = CommitProperties::default().with_application_transactions(transactions);
+        let properties = CommitProperties::default()
+            .with_application_transactions(transactions)
+            .with_cleanup_expired_logs(Some(false));
         let snapshot = self.delta.snapshot().map_err(fail("read"))?;
         let committed = CommitBuilder::from(properties)
             .with_actions(actions)
@@ -204,6 +210,9 @@ impl DeltaLog {
             .map_err(fail("commit to"))?;
         self.delta.state = Some(committed.snapshot());
         self.gone = gone;
+        if history::has_checkpoint(committed.version) {
+            self.tidy().await;
+        }
         Ok(())
     }
 
@@ -241,20 +250,42 @@ impl DeltaLog {
         Ok(self.files(names)?.iter().map(addition).collect())
     }
 
-    /// The same, and after an error it is known whether it has happened: the table is read again.
+    /// The same, and after an error it is known whether it has happened: the table is read again. What was prepared for
+    /// a commit that can not happen any more is deleted.
     pub async fn commit_surely(&mut self, change: Change) -> Result<(), DeltaError> {
         let added: Vec<String> = change.added.iter().map(|file| file.path.clone()).collect();
         let removed = change.removed.clone();
         let Err(error) = self.commit(change).await else { return Ok(()) };
         self.refresh().await?;
         let names: BTreeSet<String> = self.cold()?.files.into_iter().map(|file| file.name).collect();
-        let is_done = added.iter().all(|name| names.contains(name)) && !removed.iter().any(|it| names.contains(it));
-        if is_done { Ok(()) } else { Err(error) }
+        if added.iter().all(|name| names.contains(name)) && !removed.iter().any(|it| names.contains(it)) {
+            return Ok(());
+        }
+        // Into a bucket a commit that failed may still come; a file that is not there any more never.
+        if self.is_local() || matches!(error, DeltaError::Gone { .. }) {
+            self.discard(&added).await;
+        }
+        Err(error)
     }
 
     /// Says, as part of a commit, that the table holds the log's rows up to there.
     pub fn transaction(&self, position: Position) -> Transaction {
         Transaction::new(&self.application, position.0 as i64)
+    }
+
+    /// After a checkpoint. What fails is tried again after the next one: the commit has happened.
+    async fn tidy(&mut self) {
+        let done = async {
+            self.delta = history::reread(&self.delta).await?;
+            history::shorten(&self.delta).await
+        };
+        if let Err(error) = done.await {
+            tracing::warn!(
+                table = self.table.name(),
+                error = &error as &dyn std::error::Error,
+                "the table's log cannot be shortened now"
+            );
+        }
     }
 
     /// These of the table's files; all of them, or it fails.
@@ -280,9 +311,29 @@ impl DeltaLog {
         DeltaError::Write { table: self.table.name(), source }
     }
 
+    /// Whether it lies in a folder.
+    pub fn is_local(&self) -> bool {
+        self.place.local().is_some()
+    }
+
+    /// Deletes files that no version will ever name, as far as that succeeds.
+    pub async fn discard(&self, names: &[String]) {
+        for name in names {
+            let location = name.split('/').fold(self.place.path(), |path, part| path.join(part));
+            if let Err(error) = self.place.store().delete(&location).await {
+                tracing::warn!(
+                    table = self.table.name(),
+                    name,
+                    error = &error as &dyn std::error::Error,
+                    "a file that is not needed stays until it is cleared away with others of its kind"
+                );
+            }
+        }
+    }
+
     /// Reads what others or a commit that was not noticed have added.
     pub async fn refresh(&mut self) -> Result<(), DeltaError> {
-        self.delta.update_incremental(None).await.map_err(|source| failed("refresh", self.table, source))?;
+        self.delta = history::reread(&self.delta).await.map_err(|source| failed("refresh", self.table, source))?;
         self.gone = self.read_gone().await?;
         Ok(())
     }
@@ -340,13 +391,14 @@ async fn make(delta: DeltaTable, table: Table, schema: &Schema) -> Result<DeltaT
     let columns = schema.fields().iter().map(|field| StructField::try_from_arrow(field.as_ref()));
     let columns = columns.collect::<Result<Vec<_>, _>>()?;
     let bounded = table.columns().iter().filter(|column| has_bounds(column.kind)).map(|column| column.name);
-    let bounded = bounded.collect::<Vec<_>>();
+    let bounded = bounded.collect::<Vec<_>>().join(",");
+    let properties = history::properties().into_iter().chain([("delta.dataSkippingStatsColumns", bounded)]);
     delta
         .create()
         .with_table_name(table.name())
         .with_columns(columns)
         .with_partition_columns([DATE])
-        .with_configuration([("delta.dataSkippingStatsColumns", Some(bounded.join(",")))])
+        .with_configuration(properties.map(|(name, value)| (name, Some(value))))
         .await
 }
 
@@ -391,5 +443,7 @@ fn failed(doing: &'static str, table: Table, source: DeltaTableError) -> DeltaEr
     DeltaError::Table { doing, table: table.name(), source: Box::new(source) }
 }
 
+#[cfg(test)]
+pub(crate) use history::VERSIONS_MAX;
 #[cfg(test)]
 mod tests;

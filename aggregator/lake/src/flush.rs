@@ -17,6 +17,7 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
+use crate::compact::FILES_CROWDED;
 use crate::delta::{Change, DeltaError, DeltaLog};
 use crate::hot::{Fill, Flushable, TableKey};
 use crate::lake::{Shared, table_place};
@@ -206,14 +207,17 @@ impl Flusher {
     async fn change(&mut self, key: &TableKey, change: Change) -> Result<(), FlushFailure> {
         let cold = self.shared.tables.cold(key);
         let removed = || cold.files.iter().filter(|file| change.removed.contains(&file.name));
-        if let Some(file) = removed().find(|file| !change.may_remove(file)) {
+        let is_archived = removed().any(|file| file.archived);
+        let mutated = removed().find(|file| !change.may_remove(file));
+        self.log(key).await?;
+        let log = if is_archived { self.archives.get_mut(key) } else { self.logs.get_mut(key) };
+        let Some(log) = log else { unreachable!("a file lies in a table that is open") };
+        if let Some(file) = mutated {
+            let added: Vec<String> = change.added.iter().map(|file| file.path.clone()).collect();
+            log.discard(&added).await;
             return Err(FlushFailure::Mutated { table: key.table.name(), file: file.name.clone() });
         }
-        let is_archived = removed().any(|file| file.archived);
-        match self.archives.get_mut(key) {
-            Some(archive) if is_archived => archive.commit_surely(change).await?,
-            _ => self.log(key).await?.commit_surely(change).await?,
-        }
+        log.commit_surely(change).await?;
         self.show(key)
     }
 
@@ -266,7 +270,11 @@ impl Flusher {
                 return Err(error.into());
             }
         }
-        shared.tables.swap(key, self.cold(key)?, up_to);
+        let cold = self.cold(key)?;
+        if cold.files.iter().filter(|file| !file.archived).count() > FILES_CROWDED {
+            shared.crowded.notify_one();
+        }
+        shared.tables.swap(key, cold, up_to);
         shared.options.budget.hold(Account::HotRows, shared.tables.hot_bytes() as u64);
         Ok(())
     }

@@ -7,7 +7,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::lake::Lake;
 use crate::mutations::rewrite;
-use crate::{archive, retain, vacuum};
+use crate::{archive, compact, retain, vacuum};
 
 /// How much less than others the thread is given, as `nice` counts.
 const NICENESS: i32 = 10;
@@ -39,11 +39,11 @@ impl Worker for Lake {
             // Held by the work itself: who asked for it may go before it ends.
             let _alone = alone.lock_owned().await;
             match job {
+                Job::Compact => compact::run(&shared).await,
                 Job::Rewrite => rewrite(&shared).await,
                 Job::Archive => archive::run(shared).await,
                 Job::Retain => retain::run(shared).await,
                 Job::Vacuum => vacuum::run(shared).await,
-                Job::Compact => Err(JobFailure(format!("{job} is not there yet"))),
             }
         };
         self.worker.spawn(run).await.unwrap_or_else(|error| Err(JobFailure(format!("the job ended early: {error}"))))

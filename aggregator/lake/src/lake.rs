@@ -18,10 +18,11 @@ use ridealong_model::lake::{FlushError, Lake as LakePort, LakeStatus, TableStatu
 use ridealong_wal::{Position, Wal};
 use thiserror::Error;
 use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use crate::compact;
 use crate::delta::{Change, DeltaError, DeltaLog};
 use crate::flush::{Answer, Flusher, Request, cold};
 use crate::follow::follow;
@@ -78,6 +79,8 @@ pub(crate) struct Shared {
     pub read_offset: AtomicU64,
     pub requests: mpsc::Sender<Request>,
     pub counters: Mutex<Counters>,
+    /// Told when a table has many files.
+    pub crowded: Notify,
     pub closing: CancellationToken,
 }
 
@@ -143,6 +146,7 @@ impl Lake {
             read_offset: AtomicU64::new(0),
             requests,
             counters: Mutex::default(),
+            crowded: Notify::new(),
             closing: CancellationToken::new(),
         });
         runtime.spawn(Flusher::new(Arc::clone(&shared), logs, archives).run(inbox));
@@ -154,8 +158,10 @@ impl Lake {
         let jobs = jobs::runtime().map_err(OpenError::Threads)?;
         let mutating = runtime_for("lake-mutations").map_err(OpenError::Threads)?;
         let (worker, mutator) = (jobs.handle().clone(), mutating.handle().clone());
+        let one_job = Arc::default();
+        jobs.spawn(compact::relieve(Arc::clone(&shared), Arc::clone(&one_job)));
         let owned = Arc::new(Mutex::new(Some(Owned { runtime, jobs, mutating, follower })));
-        Ok(Self { shared, owned, worker, mutating: mutator, one_job: Arc::default() })
+        Ok(Self { shared, owned, worker, mutating: mutator, one_job })
     }
 
     /// The tables of a tenant with every row that was durable before the call, or None when the lake does not get there

@@ -7,14 +7,15 @@
 //! of a [`store`] that syncs what it publishes. [`Lake`] is the handle;
 //! [`Snapshot`] is what a query pins: hot rows and Delta versions that belong together, taken in one step.
 //!
-//! [`jobs`] keep the tables in order: old days go to the [`archive`] or [for good](retain), and what no table names any
-//! more is [deleted](vacuum).
+//! [`jobs`] keep the tables in order: [`compact`] makes few large files of many small ones, old days go to the [`archive`]
+//! or [for good](retain), and what no table names any more is [deleted](vacuum).
 //!
 //! Not here: SQL and who may ask what.
 
 pub mod schema;
 
 mod archive;
+mod compact;
 mod convert;
 mod delta;
 mod encoding;

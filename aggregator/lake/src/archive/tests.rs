@@ -50,7 +50,7 @@ struct Running {
 
 fn options(folder: &FilePath, files: &Arc<Forgetful>, rule: Retention) -> LakeOptions {
     let place = |name: &str| Place::folder_by(folder.join("tables").join(name), files.clone());
-    let mut options = LakeOptions::new(place("lake"));
+    let mut options = LakeOptions::new(place("lake"), crate::lake::tests::journal(folder));
     options.archive = Some(place("archive"));
     options.retention = Arc::new(Rule(rule));
     options.flush_age = Duration::from_secs(100_000);

@@ -1,4 +1,4 @@
-//! A flush that dies at every one of its calls, or of which any one call fails: each row that was acknowledged is there
+//! A flush or a compaction that dies at every one of its calls, or of which any one call fails: each row that was acknowledged is there
 //! exactly once afterwards, and the tables can be written on.
 
 use std::path::Path;
@@ -7,7 +7,10 @@ use std::sync::Arc;
 use ridealong_common::rows::RequestRow;
 use ridealong_wal::{NewEntry, WalOptions};
 
+use ridealong_model::jobs::{Job, Outcome, Worker};
+
 use super::*;
+use crate::compact::tests::ids;
 use crate::convert::tests::request;
 use crate::store::forgetful::{Fault, Forgetful};
 
@@ -63,6 +66,20 @@ impl Running {
         table.hot.iter().map(|batch| batch.num_rows() as u64).sum::<u64>() + table.cold.rows()
     }
 
+    fn compact(&self, runtime: &Runtime) -> Option<Outcome> {
+        runtime.block_on(self.lake.run(Job::Compact)).ok()
+    }
+
+    fn ids(&self, runtime: &Runtime) -> Vec<u128> {
+        let snapshot = runtime.block_on(self.lake.pin("default", PATIENCE)).expect("caught up");
+        snapshot.table(Table::Requests).map(ids).unwrap_or_default()
+    }
+
+    fn files(&self, runtime: &Runtime) -> usize {
+        let snapshot = runtime.block_on(self.lake.pin("default", PATIENCE)).expect("caught up");
+        snapshot.table(Table::Requests).map_or(0, |table| table.cold.files.len())
+    }
+
     fn stop(&self) {
         self.lake.shared.closing.cancel();
         self.wal.close();
@@ -84,6 +101,17 @@ fn begun(folder: &Path, runtime: &Runtime) -> Running {
     running.append(runtime, 0, 10);
     assert!(running.flush(runtime));
     running.append(runtime, 10, 5);
+    running
+}
+
+/// Fifteen rows of one day long ago, in three files.
+fn scattered(folder: &Path, runtime: &Runtime) -> Running {
+    std::fs::create_dir_all(folder.join("lake")).expect("a folder");
+    let running = open(folder, Forgetful::new(&folder.join("lake")));
+    for first in [0, 5, 10] {
+        running.append(runtime, first, 5);
+        assert!(running.flush(runtime));
+    }
     running
 }
 
@@ -167,6 +195,68 @@ fn one_call_fails(begin: Begin) {
             running.stop();
             let found = again(&running, &before, &after, calls);
             assert_eq!(found.rows(&runtime), 16, "{fault:?} at call {calls}");
+            found.stop();
+        }
+    }
+}
+
+fn calls_of_a_compaction(runtime: &Runtime) -> u64 {
+    let folder = tempfile::tempdir().expect("a folder");
+    let running = scattered(folder.path(), runtime);
+    let before = running.files.calls();
+    let outcome = running.compact(runtime).expect("compacted");
+    let calls = running.files.calls() - before;
+    assert_eq!((outcome.tables, outcome.files_removed, outcome.files_added, outcome.rows), (1, 3, 1, 15));
+    assert_eq!(running.files(runtime), 1);
+    running.stop();
+    assert!(calls >= 8, "a file and a commit, each written, synced, named, and its folder synced: {calls}");
+    calls
+}
+
+#[test]
+fn a_compaction_that_dies_at_any_call_loses_and_doubles_nothing() {
+    let runtime = Runtime::new().expect("a runtime");
+    let all: Vec<u128> = (0..15).collect();
+    for calls in 0..=calls_of_a_compaction(&runtime) {
+        for seed in 0..4 {
+            let folder = tempfile::tempdir().expect("a folder");
+            let (before, after) = (folder.path().join("before"), folder.path().join("after"));
+            let running = scattered(&before, &runtime);
+            running.files.die_after(calls);
+            running.compact(&runtime);
+            assert_eq!(running.ids(&runtime), all, "what is still running, after {calls} calls");
+            running.stop();
+            let found = again(&running, &before, &after, seed);
+            assert_eq!(found.ids(&runtime), all, "died after {calls} calls, seed {seed}");
+            assert!(found.compact(&runtime).is_some(), "it can be run again");
+            assert_eq!((found.ids(&runtime), found.files(&runtime)), (all.clone(), 1));
+            found.append(&runtime, 15, 1);
+            assert!(found.flush(&runtime), "the table can be written on");
+            assert_eq!(found.ids(&runtime).len(), 16, "died after {calls} calls, seed {seed}");
+            found.stop();
+        }
+    }
+}
+
+#[test]
+fn any_call_of_a_compaction_may_fail_once() {
+    let runtime = Runtime::new().expect("a runtime");
+    let all: Vec<u128> = (0..15).collect();
+    for calls in 0..calls_of_a_compaction(&runtime) {
+        for fault in [Fault::Refused, Fault::Full, Fault::Unnoticed] {
+            let folder = tempfile::tempdir().expect("a folder");
+            let (before, after) = (folder.path().join("before"), folder.path().join("after"));
+            let running = scattered(&before, &runtime);
+            running.files.fail_after(calls, fault);
+            running.compact(&runtime);
+            assert_eq!(running.ids(&runtime), all, "{fault:?} at call {calls}");
+            assert!(running.compact(&runtime).is_some(), "{fault:?} at call {calls}: it can be run again");
+            assert_eq!((running.ids(&runtime), running.files(&runtime)), (all.clone(), 1));
+            running.append(&runtime, 15, 1);
+            assert!(running.flush(&runtime));
+            running.stop();
+            let found = again(&running, &before, &after, calls);
+            assert_eq!(found.ids(&runtime).len(), 16, "{fault:?} at call {calls}");
             found.stop();
         }
     }
