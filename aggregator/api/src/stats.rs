@@ -9,7 +9,7 @@ use axum::extract::State;
 use ridealong_common::table::Table;
 use ridealong_common::time::Timestamp;
 use ridealong_ingest::{Door, DoorTally, TallySnapshot};
-use ridealong_model::lake::LakeStatus;
+use ridealong_model::lake::{LakeStatus, TableStatus};
 use ridealong_model::tenant::TenantId;
 use ridealong_wal::{Books, Conflict, ProducerBooks, RowCounts, TableBooks};
 use serde_json::{Value, json};
@@ -45,6 +45,7 @@ pub(crate) async fn stats(State(services): State<Services>) -> Result<Json<Value
         "missing": of_producers(|producer| producer.missing),
         "refused": { "frames": doors[0].refused_batches.values().sum::<u64>(), "events": doors[1].refused_rows() },
         "dropped": { "unreadable": lake.unreadable, "retention": retained(&lake) },
+        "deleted": sum_of(&lake, |table| table.deleted),
         "conflicts": books.conflicts,
         "balance": balance(&books),
         "lag": lag::of(&services.ingest, &lake, Timestamp::now()),
@@ -63,9 +64,13 @@ pub(crate) async fn stats(State(services): State<Services>) -> Result<Json<Value
 
 /// Rows that were stored and are gone because their time was over, of the tables that `stored` counts.
 fn retained(lake: &LakeStatus) -> u64 {
+    sum_of(lake, |table| table.dropped_rows)
+}
+
+fn sum_of(lake: &LakeStatus, of: fn(&TableStatus) -> u64) -> u64 {
     let sent = Table::ALL.into_iter().filter(|table| *table != Table::Quarantine);
     let sent: Vec<&str> = sent.map(Table::name).collect();
-    lake.tables.iter().filter(|table| sent.contains(&table.table)).map(|table| table.dropped_rows).sum()
+    lake.tables.iter().filter(|table| sent.contains(&table.table)).map(of).sum()
 }
 
 /// The caller's part; what is of the whole process stays.

@@ -120,7 +120,7 @@ fn take(shared: &Shared, entries: &[Entry]) {
     }
     for (key, ..) in &added {
         if !shared.tables.contains(key) {
-            shared.tables.add(key.clone(), Default::default(), Position(0), shared.mutations.pending(key));
+            shared.tables.add(key.clone(), Default::default(), Position(0), shared.mutations.changed(key));
         }
     }
     if let Some(last) = entries.last() {

@@ -15,7 +15,7 @@ use ridealong_engine::datafusion::arrow::compute::{max, min};
 use ridealong_engine::datafusion::arrow::datatypes::TimestampMicrosecondType;
 use ridealong_wal::Position;
 
-use crate::mutations::{Action, Pending};
+use crate::mutations::{Action, Changed, Pending};
 use crate::schema::{RECEIVED_AT, TIMESTAMP};
 use crate::snapshot::{ColdTable, Snapshot, TableSnapshot};
 
@@ -42,6 +42,8 @@ struct Tables {
 struct TableState {
     /// Mutations that not every file has seen.
     pending: Vec<Pending>,
+    /// Rows that were ever deleted.
+    deleted: u64,
     hot: Vec<HotBatch>,
     hot_since: Option<Instant>,
     hot_rows: usize,
@@ -91,11 +93,12 @@ pub(crate) struct Fill {
 
 impl HotTables {
     /// Adds a table as Delta has it.
-    pub fn add(&self, key: TableKey, cold: ColdTable, committed: Position, pending: Vec<Pending>) {
+    pub fn add(&self, key: TableKey, cold: ColdTable, committed: Position, changed: Changed) {
         let newest_us = cold.files.iter().filter_map(|file| Some(file.timestamps?.1)).max();
         let (hot, hot_since, hot_rows, hot_bytes) = (Vec::new(), None, 0, 0);
-        let cold = Arc::new(marked(cold, &pending));
-        let state = TableState { pending, hot, hot_since, hot_rows, hot_bytes, cold, committed, newest_us };
+        let Changed { pending, deleted } = changed;
+        let cold = Arc::new(marked(cold, &pending, deleted));
+        let state = TableState { pending, deleted, hot, hot_since, hot_rows, hot_bytes, cold, committed, newest_us };
         self.tables.lock().by_key.entry(key).or_insert(state);
     }
 
@@ -161,7 +164,7 @@ impl HotTables {
         table.hot_rows = table.hot.iter().map(|batch| batch.rows.num_rows()).sum();
         table.hot_bytes = table.hot.iter().map(|batch| batch.bytes).sum();
         table.hot_since = (!table.hot.is_empty()).then(Instant::now);
-        table.cold = Arc::new(marked(cold, &table.pending));
+        table.cold = Arc::new(marked(cold, &table.pending, table.deleted));
         table.committed = up_to;
     }
 
@@ -186,7 +189,7 @@ impl HotTables {
     /// The same rows in another Delta version, or rows that are meant to go are gone from it.
     pub fn replace(&self, key: &TableKey, cold: ColdTable) {
         if let Some(table) = self.tables.lock().by_key.get_mut(key) {
-            table.cold = Arc::new(marked(cold, &table.pending));
+            table.cold = Arc::new(marked(cold, &table.pending, table.deleted));
         }
     }
 
@@ -211,20 +214,21 @@ impl HotTables {
     }
 
     /// Puts a mutation in force: batches that it changes are replaced, and files carry it from now on.
-    pub fn mutate(&self, key: &TableKey, changed: Vec<(Position, RecordBatch)>, pending: Vec<Pending>) {
-        let changed = changed.into_iter().map(|(position, rows)| HotBatch::new(rows, position));
-        let mut changed: BTreeMap<Position, HotBatch> = changed.map(|batch| (batch.position, batch)).collect();
+    pub fn mutate(&self, key: &TableKey, batches: Vec<(Position, RecordBatch)>, changed: Changed) {
+        let batches = batches.into_iter().map(|(position, rows)| HotBatch::new(rows, position));
+        let mut batches: BTreeMap<Position, HotBatch> = batches.map(|batch| (batch.position, batch)).collect();
         let mut tables = self.tables.lock();
         let Some(table) = tables.by_key.get_mut(key) else { return };
         for batch in &mut table.hot {
-            if let Some(changed) = changed.remove(&batch.position) {
+            if let Some(changed) = batches.remove(&batch.position) {
                 *batch = HotBatch { after: batch.after, ..changed };
             }
         }
         table.hot_rows = table.hot.iter().map(|batch| batch.rows.num_rows()).sum();
         table.hot_bytes = table.hot.iter().map(|batch| batch.bytes).sum();
-        table.cold = Arc::new(marked(ColdTable::clone(&table.cold), &pending));
-        table.pending = pending;
+        let Changed { pending, deleted } = changed;
+        table.cold = Arc::new(marked(ColdTable::clone(&table.cold), &pending, deleted));
+        (table.pending, table.deleted) = (pending, deleted);
     }
 
     /// Forgets those that are done.
@@ -304,7 +308,8 @@ impl HotBatch {
 }
 
 /// The files, each with what is pending of it.
-fn marked(mut cold: ColdTable, pending: &[Pending]) -> ColdTable {
+fn marked(mut cold: ColdTable, pending: &[Pending], deleted: u64) -> ColdTable {
+    cold.deleted = deleted;
     for file in &mut cold.files {
         let of_file = pending.iter().filter_map(|pending| Some((pending, *pending.files.get(&file.name)?)));
         let of_file: Vec<_> = of_file.collect();

@@ -248,7 +248,7 @@ impl LakePort for Lake {
                 cold_rows: fill.cold.rows(),
                 dropped_rows: fill.cold.dropped,
                 cold_bytes: fill.cold.bytes(),
-                deleted: self.shared.mutations.deleted(&fill.key),
+                deleted: fill.cold.deleted,
                 files: fill.cold.files.len() as u64,
                 delta_version: fill.cold.version,
                 oldest_hot_received_us: fill.oldest_hot_received_us,
@@ -307,7 +307,7 @@ async fn open_tables(
             let (tenant, rows) = (key.tenant.to_string(), log.gone().archived);
             return Err(OpenError::NoArchive { tenant, table: key.table.name(), rows });
         }
-        tables.add(key.clone(), cold(log, archive)?, log.position().await?, mutations.pending(key));
+        tables.add(key.clone(), cold(log, archive)?, log.position().await?, mutations.changed(key));
     }
     Ok((logs, archives))
 }

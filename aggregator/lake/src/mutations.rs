@@ -26,7 +26,7 @@ pub(crate) use anew::{Anew, commit};
 pub(crate) use mutation::{applied, projected};
 pub(crate) use perform::{Begin, begin};
 pub(crate) use rewrite::rewrite;
-pub(crate) use state::{Mutations, Pending};
+pub(crate) use state::{Changed, Mutations, Pending};
 
 #[cfg(test)]
 mod tests;

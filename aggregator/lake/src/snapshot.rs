@@ -41,6 +41,8 @@ pub struct ColdTable {
     pub files: Vec<ColdFile>,
     /// Rows that are gone because their time was over.
     pub dropped: u64,
+    /// Rows that were deleted, from files or from memory.
+    pub deleted: u64,
 }
 
 impl TableSnapshot {
@@ -52,7 +54,7 @@ impl TableSnapshot {
 impl ColdTable {
     pub(crate) fn new(version: Option<i64>, mut files: Vec<ColdFile>, dropped: u64) -> Self {
         files.sort_by_key(|file| Reverse(file.timestamps.map_or(i64::MAX, |(_, newest)| newest)));
-        Self { version, files, dropped }
+        Self { version, files, dropped, deleted: 0 }
     }
 
     /// With what lies in the table's archive. A file that is in both is on its way there, and is here until it is gone.

@@ -47,6 +47,14 @@ impl Api {
         self.send(self.client.post(self.url(path)).json(body)).await
     }
 
+    pub async fn patch(&self, path: &str, body: &Value) -> Result<Answer> {
+        self.send(self.client.patch(self.url(path)).json(body)).await
+    }
+
+    pub async fn delete(&self, path: &str) -> Result<Answer> {
+        self.send(self.client.delete(self.url(path))).await
+    }
+
     pub async fn post_bytes(&self, path: &str, kind: &str, body: impl Into<reqwest::Body>) -> Result<Answer> {
         self.send(self.client.post(self.url(path)).header("content-type", kind).body(body)).await
     }

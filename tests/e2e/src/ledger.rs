@@ -8,7 +8,7 @@ use crate::api::{Answer, Api};
 
 pub const TABLES: [&str; 4] = ["requests", "events", "host_metrics", "request_summaries"];
 
-/// Tables whose books and rows differ within one query: none, at any moment. What retention has dropped was stored, and is
+/// Tables whose books and rows differ within one query: none, at any moment. What retention has dropped or somebody deleted was stored, and is
 /// not found.
 pub fn differences_sql() -> String {
     let tables = TABLES.map(|table| {
@@ -18,8 +18,8 @@ pub fn differences_sql() -> String {
         format!(
             "SELECT '{table}' AS name, (SELECT count(*) FROM {table}) AS found, {} AS stored, {} AS readable, {} AS dropped",
             sum("outcome = 'stored'"),
-            sum("stage = 'lake' AND outcome <> 'dropped'"),
-            sum("stage = 'lake' AND outcome = 'dropped'")
+            sum("stage = 'lake' AND outcome NOT IN ('dropped', 'deleted')"),
+            sum("stage = 'lake' AND outcome IN ('dropped', 'deleted')")
         )
     });
     let each = tables.join(" UNION ALL ");

@@ -31,7 +31,7 @@ fn hot_rows(tables: &HotTables, tenant: &str) -> usize {
 fn a_swap_takes_out_exactly_what_was_flushed() {
     let tables = HotTables::default();
     let hosts = key("default", Table::HostMetrics);
-    tables.add(hosts.clone(), ColdTable::default(), Position(0), Vec::new());
+    tables.add(hosts.clone(), ColdTable::default(), Position(0), Default::default());
     append(&tables, &hosts, rows(3), Position(5));
     let flushable = tables.flushable(&hosts, usize::MAX).expect("hot rows");
     append(&tables, &hosts, rows(4), Position(9));
@@ -50,7 +50,7 @@ fn a_swap_takes_out_exactly_what_was_flushed() {
 fn a_backlog_is_flushed_in_pieces() {
     let tables = HotTables::default();
     let hosts = key("default", Table::HostMetrics);
-    tables.add(hosts.clone(), ColdTable::default(), Position(0), Vec::new());
+    tables.add(hosts.clone(), ColdTable::default(), Position(0), Default::default());
     (1..=9).for_each(|position| append(&tables, &hosts, rows(10), Position(position)));
     let bytes = rows(10).get_array_memory_size();
     let mut pieces = Vec::new();
@@ -69,7 +69,7 @@ fn a_backlog_is_flushed_in_pieces() {
 fn a_tenant_sees_only_its_own_tables() {
     let tables = HotTables::default();
     for tenant in ["a", "b"] {
-        tables.add(key(tenant, Table::HostMetrics), ColdTable::default(), Position(0), Vec::new());
+        tables.add(key(tenant, Table::HostMetrics), ColdTable::default(), Position(0), Default::default());
         append(&tables, &key(tenant, Table::HostMetrics), rows(1), Position(1));
     }
     assert_eq!(hot_rows(&tables, "a"), 1);
@@ -81,8 +81,8 @@ fn a_tenant_sees_only_its_own_tables() {
 fn the_log_is_held_by_the_table_that_is_furthest_behind() {
     let tables = HotTables::default();
     let (hosts, events) = (key("default", Table::HostMetrics), key("default", Table::Events));
-    tables.add(hosts.clone(), ColdTable::default(), Position(2), Vec::new());
-    tables.add(events.clone(), ColdTable::default(), Position(0), Vec::new());
+    tables.add(hosts.clone(), ColdTable::default(), Position(2), Default::default());
+    tables.add(events.clone(), ColdTable::default(), Position(0), Default::default());
     assert_eq!(tables.committed(Position(8)), Position(8), "nothing is hot: nothing is held");
     append(&tables, &hosts, rows(1), Position(9));
     assert_eq!(tables.committed(Position(9)), Position(2));
@@ -93,7 +93,7 @@ fn the_log_is_held_by_the_table_that_is_furthest_behind() {
 fn a_row_that_delta_holds_is_never_appended() {
     let tables = HotTables::default();
     let hosts = key("default", Table::HostMetrics);
-    tables.add(hosts.clone(), ColdTable::default(), Position(4), Vec::new());
+    tables.add(hosts.clone(), ColdTable::default(), Position(4), Default::default());
     append(&tables, &hosts, rows(1), Position(4));
 }
 
@@ -101,7 +101,7 @@ fn a_row_that_delta_holds_is_never_appended() {
 fn what_a_late_commit_has_added_is_hot_no_more_and_what_nobody_flushed_is_not_believed() {
     let tables = HotTables::default();
     let hosts = key("default", Table::HostMetrics);
-    tables.add(hosts.clone(), ColdTable::default(), Position(0), Vec::new());
+    tables.add(hosts.clone(), ColdTable::default(), Position(0), Default::default());
     (1..=3).for_each(|at| append(&tables, &hosts, rows(10), Position(10 * at)));
     let version = |version| ColdTable { version: Some(version), ..ColdTable::default() };
     assert!(tables.settle(&hosts, version(1), Position(20)));

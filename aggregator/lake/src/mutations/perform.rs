@@ -64,7 +64,7 @@ async fn perform(shared: &Shared, request: MutationRequest) -> Result<Mutated, M
         return Err(MutationError::Behind);
     }
     let key = TableKey { tenant: request.tenant.to_shared(), table: request.table };
-    let pending = shared.mutations.pending(&key).len();
+    let pending = shared.mutations.changed(&key).pending.len();
     if pending >= PENDING_MAX {
         return Err(MutationError::TooMany(pending));
     }
@@ -168,7 +168,7 @@ async fn try_begin(shared: &Shared, begin: &mut Begin) -> Result<Mutated, Mutati
         people: whose_visits(key, mutation, people),
     });
     let number = pending.map_err(MutationError::Failed)?.mutation.number;
-    shared.tables.mutate(key, changed, shared.mutations.pending(key));
+    shared.tables.mutate(key, changed, shared.mutations.changed(key));
     Ok(Mutated { number: Some(number), rows })
 }
 

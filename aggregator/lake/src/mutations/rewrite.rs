@@ -31,7 +31,7 @@ pub(crate) async fn rewrite(shared: &Arc<Shared>) -> Result<Outcome, JobFailure>
     });
     settled.map_err(JobFailure)?;
     for key in tables.keys() {
-        tables.forget(&key, shared.mutations.pending(&key));
+        tables.forget(&key, shared.mutations.changed(&key).pending);
     }
     Ok(outcome)
 }

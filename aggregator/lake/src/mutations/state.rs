@@ -38,6 +38,15 @@ pub(crate) struct Pending {
     pub files: Arc<BTreeMap<String, u64>>,
 }
 
+/// What mutations have done to a table.
+#[derive(Debug, Default)]
+pub(crate) struct Changed {
+    /// Those that not every file has seen, oldest first.
+    pub pending: Vec<Pending>,
+    /// Rows that were ever deleted.
+    pub deleted: u64,
+}
+
 pub(crate) struct Mutations {
     pub session: SessionContext,
     log: LogId,
@@ -98,10 +107,12 @@ impl Mutations {
         Ok(())
     }
 
-    /// Those of a table, oldest first.
-    pub fn pending(&self, key: &TableKey) -> Vec<Pending> {
+    /// What has been done to a table.
+    pub fn changed(&self, key: &TableKey) -> Changed {
+        let of = (key.tenant.to_string(), key.table.name().to_owned());
         let inner = self.inner.lock();
-        inner.ready.values().filter(|(of, _)| of == key).map(|(_, pending)| pending.clone()).collect()
+        let pending = inner.ready.values().filter(|(of, _)| of == key).map(|(_, pending)| pending.clone());
+        Changed { pending: pending.collect(), deleted: inner.kept.deleted.get(&of).copied().unwrap_or(0) }
     }
 
     /// Whose visits are to be made anew, by tenant, and the last mutation that names them.
@@ -121,12 +132,6 @@ impl Mutations {
     pub fn last_of(&self, key: &TableKey) -> u64 {
         let inner = self.inner.lock();
         inner.ready.iter().rfind(|(_, (of, _))| of == key).map_or(0, |(number, _)| *number)
-    }
-
-    /// Rows of a table that were ever deleted.
-    pub fn deleted(&self, key: &TableKey) -> u64 {
-        let of = (key.tenant.to_string(), key.table.name().to_owned());
-        self.inner.lock().kept.deleted.get(&of).copied().unwrap_or(0)
     }
 
     pub fn statuses(&self, tenant: &str, is_left: impl Fn(&TableKey, &str) -> bool) -> Vec<MutationStatus> {

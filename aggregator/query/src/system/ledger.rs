@@ -31,6 +31,8 @@ static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
 });
 
 const DROPPED: &str = "dropped";
+/// Rows that somebody deleted.
+const DELETED: &str = "deleted";
 
 pub(super) fn schema() -> SchemaRef {
     SCHEMA.clone()
@@ -59,12 +61,17 @@ pub(super) fn rows(source: &dyn LedgerSource, tenant: &TenantId, snapshot: &Snap
     Ok(RecordBatch::try_new(schema(), columns)?)
 }
 
-/// What the snapshot itself holds, rows in memory and rows in Delta, and what is gone because its time was over: together
+/// What the snapshot itself holds, rows in memory and rows in Delta, and what is gone because its time was over or somebody deleted it: together
 /// what the log has stored.
 fn readable(snapshot: &Snapshot) -> impl Iterator<Item = LedgerRow> {
     let tables = Table::ALL.into_iter().filter_map(|table| Some((table, snapshot.table(table)?)));
     let counts = tables.flat_map(|(table, of)| {
-        let counts = [("hot", of.rows_hot()), ("committed", of.cold.rows()), (DROPPED, of.cold.dropped)];
+        let counts = [
+            ("hot", of.rows_hot()),
+            ("committed", of.cold.rows()),
+            (DROPPED, of.cold.dropped),
+            (DELETED, of.cold.deleted),
+        ];
         counts.map(|(outcome, count)| (table, outcome, count))
     });
     counts.filter(|(_, _, count)| *count > 0).map(|(table, outcome, count)| LedgerRow {
