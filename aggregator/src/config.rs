@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use ridealong_common::settings::{ByteSize, Faults, Layered, Reader, Setting};
 
+use crate::data::Data;
+
 pub const PREFIX: &str = "RIDEALONG_AGGREGATOR_";
 
 /// A quarter of it is a segment, and the largest record has to fit beside what waits to be released.
@@ -16,7 +18,17 @@ const LOG_BYTES_MIN: u64 = 192 << 20;
 const MEMORY_BYTES_MIN: u64 = 256 << 20;
 
 pub const SETTINGS: &[Setting] = &[
-    Setting::new("data", "DIR", "Folder of the log and the tables").default("./ridealong-data"),
+    Setting::new(
+        "data",
+        "DIR|URL",
+        "Folder of the log and the tables; or s3://BUCKET/PREFIX for the tables, see --state",
+    )
+    .default("./ridealong-data"),
+    Setting::new(
+        "state",
+        "DIR",
+        "Folder of log and catalog while the tables lie in a bucket (then ./ridealong-data unless given); must last",
+    ),
     Setting::new("listen", "ADDR", "Where the HTTP API listens; loopback only while no API key exists")
         .default("127.0.0.1:8600"),
     Setting::new(
@@ -61,7 +73,7 @@ pub const SETTINGS: &[Setting] = &[
 
 #[derive(Clone, Debug)]
 pub struct Config {
-    pub data: PathBuf,
+    pub data: Data,
     pub listen: SocketAddr,
     pub log_max: ByteSize,
     pub flush_age: Duration,
@@ -102,7 +114,7 @@ impl Config {
         let threads: u64 = read.required("query-threads");
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let config = Self {
-            data: read.required("data"),
+            data: Data::read(&mut read),
             listen,
             log_max: read.required("log-max"),
             flush_age: read.required("flush-age"),

@@ -1,11 +1,13 @@
 //! The handle: settings in memory for everyone, changes through the journal, one at a time.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use ridealong_common::time::Timestamp;
+use ridealong_model::location::{Location, Locations};
 use ridealong_model::segment::{self, SegmentRules};
 use ridealong_model::tenant::TenantId;
 use ridealong_wal::disk::Disk;
@@ -86,6 +88,24 @@ impl Catalog {
 impl SegmentRules for Catalog {
     fn segments(&self, tenant: &TenantId) -> Arc<[segment::Segment]> {
         self.inner.tenants.load().get(tenant).map(|kept| kept.segments.clone()).unwrap_or_default()
+    }
+}
+
+impl Locations for Catalog {
+    fn location(&self, tenant: &TenantId) -> Option<Location> {
+        Location::parse(self.settings(tenant).location.as_deref()?).ok()
+    }
+
+    fn located(&self) -> Vec<TenantId> {
+        let tenants = self.inner.tenants.load();
+        let located = tenants.iter().filter(|(_, kept)| kept.settings.location.is_some());
+        located.map(|(tenant, _)| tenant.clone()).collect()
+    }
+}
+
+impl fmt::Debug for Catalog {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Catalog")
     }
 }
 

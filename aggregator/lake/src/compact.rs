@@ -23,7 +23,7 @@ use tokio::sync::Mutex;
 use crate::delta::{Change, ChangeKind};
 use crate::flush::with_causes;
 use crate::hot::TableKey;
-use crate::lake::{Shared, table_place};
+use crate::lake::Shared;
 
 use merge::merge;
 use plan::{Merge, plan};
@@ -84,7 +84,7 @@ async fn run_table(shared: &Shared, key: &TableKey, outcome: &mut Outcome) -> Re
 }
 
 async fn run_merge(shared: &Shared, key: &TableKey, due: &Merge, outcome: &mut Outcome) -> Result<(), JobFailure> {
-    let place = table_place(&shared.options.root, key);
+    let place = shared.places.of(key).await.map_err(|error| JobFailure(with_causes(&error)))?;
     let mut added = Vec::new();
     if let Err(error) = merge(&place, key.table, due, &mut added).await {
         for file in &added {

@@ -32,6 +32,9 @@ use crate::write::{FILE_BYTES_MAX, TableWriter, WriteError, has_bounds};
 /// Memory of the rows that are joined and sorted at once.
 const PIECE_BYTES: usize = 32 << 20;
 
+/// Each but the last met a commit that had just arrived.
+const FENCE_TRIES_MAX: u32 = 3;
+
 #[derive(Debug, Error)]
 pub enum DeltaError {
     #[error("cannot make or read the folder of table {table}")]
@@ -46,8 +49,11 @@ pub enum DeltaError {
     Gone { table: &'static str, files: usize },
     #[error("table {table} has deletion vectors, which this program does not read")]
     DeletionVectors { table: &'static str },
-    #[error("table {table} has been written by another writer up to position {found}, past {ours}")]
-    Overtaken { table: &'static str, found: i64, ours: Position },
+    #[error(
+        "table {table} has rows of the log up to position {found}, which no flush was to end at: another process writes it \
+         with a copy of this log"
+    )]
+    Overtaken { table: &'static str, found: Position },
 }
 
 /// A Delta table that this process alone writes.
@@ -121,7 +127,26 @@ impl DeltaLog {
         } else {
             make(delta, table, &stored_schema(table)).await.map_err(fail("make"))?
         };
-        Ok(Self { table, place: place.clone(), application: format!("wal/{log}"), delta })
+        let mut opened = Self { table, place: place.clone(), application: format!("wal/{log}"), delta };
+        if exists && place.local().is_none() {
+            opened.fence().await?;
+        }
+        Ok(opened)
+    }
+
+    /// A commit of an earlier process, killed meanwhile, may still be on its way to the store. It can only become the next
+    /// version; so that one is taken, without changing anything.
+    async fn fence(&mut self) -> Result<(), DeltaError> {
+        let mut tries = 1;
+        loop {
+            let transactions = vec![Transaction::new(&self.application, self.position().await?.0 as i64)];
+            let change = Change { added: Vec::new(), removed: Vec::new(), transactions, kind: ChangeKind::Append };
+            match self.commit(change).await {
+                Err(_) if tries < FENCE_TRIES_MAX => self.refresh().await?,
+                done => return done,
+            }
+            tries += 1;
+        }
     }
 
     /// Up to where the table holds the log's rows.
@@ -138,7 +163,7 @@ impl DeltaLog {
     pub async fn append(&mut self, batches: &[RecordBatch], position: Position) -> Result<(), DeltaError> {
         let found = self.position().await?;
         if found >= position {
-            return Err(DeltaError::Overtaken { table: self.table.name(), found: found.0 as i64, ours: position });
+            return Err(DeltaError::Overtaken { table: self.table.name(), found });
         }
         let mut writer = TableWriter::new(self.place.clone(), self.table);
         for piece in pieces(batches) {
@@ -176,6 +201,29 @@ impl DeltaLog {
         Ok(())
     }
 
+    /// The same, and after an error it is known whether it has happened: the table is read again. What was prepared for
+    /// a commit that can not happen any more is deleted.
+    pub async fn commit_surely(&mut self, change: Change) -> Result<(), DeltaError> {
+        let added: Vec<String> = change.added.iter().map(|file| file.path.clone()).collect();
+        let removed = change.removed.clone();
+        let Err(error) = self.commit(change).await else { return Ok(()) };
+        self.refresh().await?;
+        let names: BTreeSet<String> = self.cold()?.files.into_iter().map(|file| file.name).collect();
+        if added.iter().all(|name| names.contains(name)) && !removed.iter().any(|it| names.contains(it)) {
+            return Ok(());
+        }
+        // Into a bucket a commit that failed may still come; a file that is not there any more never.
+        if self.place.local().is_some() || matches!(error, DeltaError::Gone { .. }) {
+            self.discard(&added).await;
+        }
+        Err(error)
+    }
+
+    /// Says, as part of a commit, that the table holds the log's rows up to there.
+    pub fn transaction(&self, position: Position) -> Transaction {
+        Transaction::new(&self.application, position.0 as i64)
+    }
+
     /// After a checkpoint. What fails is tried again after the next one: the commit has happened.
     async fn tidy(&mut self) {
         let done = async {
@@ -189,29 +237,6 @@ impl DeltaLog {
                 "the table's log cannot be shortened now"
             );
         }
-    }
-
-    /// The same, and after an error it is known whether it has happened: the table is read again.
-    pub async fn commit_surely(&mut self, change: Change) -> Result<(), DeltaError> {
-        let added: Vec<String> = change.added.iter().map(|file| file.path.clone()).collect();
-        let removed = change.removed.clone();
-        let Err(error) = self.commit(change).await else { return Ok(()) };
-        self.refresh().await?;
-        let names: BTreeSet<String> = self.cold()?.files.into_iter().map(|file| file.name).collect();
-        let is_done = added.iter().all(|name| names.contains(name)) && !removed.iter().any(|it| names.contains(it));
-        if is_done {
-            return Ok(());
-        }
-        // Into a bucket a commit that failed may still come; one that removes what is not there any more never.
-        if self.place.local().is_some() || matches!(error, DeltaError::Gone { .. }) {
-            self.discard(&added).await;
-        }
-        Err(error)
-    }
-
-    /// Says, as part of a commit, that the table holds the log's rows up to there.
-    pub fn transaction(&self, position: Position) -> Transaction {
-        Transaction::new(&self.application, position.0 as i64)
     }
 
     fn removals(&self, names: &[String], data_change: bool) -> Result<Vec<Action>, DeltaError> {

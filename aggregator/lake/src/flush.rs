@@ -18,8 +18,10 @@ use tokio::time::MissedTickBehavior;
 use crate::compact::FILES_CROWDED;
 use crate::delta::{Change, DeltaError, DeltaLog};
 use crate::hot::{Fill, Flushable, TableKey};
-use crate::lake::{Shared, table_place};
+use crate::lake::Shared;
 use crate::mutations::{self, Anew, Begin, begin};
+use crate::places::PlaceError;
+use crate::snapshot::ColdFile;
 use crate::visits;
 
 /// How often the flusher looks whether something is due.
@@ -76,6 +78,8 @@ impl Request {
 enum FlushFailure {
     #[error(transparent)]
     Delta(#[from] DeltaError),
+    #[error(transparent)]
+    Place(#[from] PlaceError),
     #[error("the log cannot let go of what the lake has: {0}")]
     Release(String),
     #[error("the log has not been read up to position {0} in time")]
@@ -182,16 +186,15 @@ impl Flusher {
         let shared = Arc::clone(&self.shared);
         let log = self.log(key).await?;
         let cold = shared.tables.cold(key);
-        if let Some(file) =
-            cold.files.iter().find(|file| change.removed.contains(&file.name) && !change.may_remove(file))
-        {
+        let mutated = |file: &&ColdFile| change.removed.contains(&file.name) && !change.may_remove(file);
+        if let Some(file) = cold.files.iter().find(mutated) {
             let added: Vec<String> = change.added.iter().map(|file| file.path.clone()).collect();
             log.discard(&added).await;
             return Err(FlushFailure::Mutated { table: key.table.name(), file: file.name.clone() });
         }
-        log.commit_surely(change).await?;
-        shared.tables.replace(key, log.cold()?);
-        Ok(())
+        let done = log.commit_surely(change).await;
+        show(&shared, key, log).await?;
+        Ok(done?)
     }
 
     async fn anew(&mut self, mut asked: Anew) -> Result<(), FlushFailure> {
@@ -235,19 +238,14 @@ impl Flusher {
         }
         let shared = Arc::clone(&self.shared);
         let log = self.log(key).await?;
-        if let Err(error) = log.append(&batches, up_to).await {
+        let before = log.position().await?;
+        let done = log.append(&batches, up_to).await;
+        if done.is_err() {
             log.refresh().await?;
-            if log.position().await? != up_to {
-                return Err(error.into());
-            }
         }
-        let cold = log.cold()?;
-        if cold.files.len() > FILES_CROWDED {
-            shared.crowded.notify_one();
-        }
-        shared.tables.swap(key, cold, up_to);
-        shared.options.budget.hold(Account::HotRows, shared.tables.hot_bytes() as u64);
-        Ok(())
+        show(&shared, key, log).await?;
+        // What an earlier commit has added after all is a step too; the rest follows.
+        if log.position().await? > before { Ok(()) } else { Ok(done?) }
     }
 
     async fn log(&mut self, key: &TableKey) -> Result<&mut DeltaLog, FlushFailure> {
@@ -257,7 +255,7 @@ impl Flusher {
             if tenants > options.tenants_max {
                 return Err(FlushFailure::Tenants(tenants));
             }
-            let place = table_place(&options.root, key);
+            let place = self.shared.places.of(key).await?;
             let log = DeltaLog::open_or_make(&place, key.table, self.shared.wal.log_id()).await?;
             self.logs.insert(key.clone(), log);
         }
@@ -277,6 +275,21 @@ impl Flusher {
             Err(error) => Err(FlushFailure::Release(error.to_string())),
         }
     }
+}
+
+/// Lets queries see the table as it is now. Rows that it has are no longer hot, also those of an earlier commit that was
+/// taken for failed and arrived after all: a store may be slow.
+async fn show(shared: &Shared, key: &TableKey, log: &DeltaLog) -> Result<(), DeltaError> {
+    let position = log.position().await?;
+    let cold = log.cold()?;
+    if cold.files.len() > FILES_CROWDED {
+        shared.crowded.notify_one();
+    }
+    if !shared.tables.settle(key, cold, position) {
+        return Err(DeltaError::Overtaken { table: key.table.name(), found: position });
+    }
+    shared.options.budget.hold(Account::HotRows, shared.tables.hot_bytes() as u64);
+    Ok(())
 }
 
 /// An error with what caused it, in one line.

@@ -161,6 +161,23 @@ impl HotTables {
         table.committed = up_to;
     }
 
+    /// Either of both: the table holds the log's rows up to `position`, hot ones perhaps among them. False, and nothing
+    /// changes, when no flush was ever to end there: somebody else writes the table in the name of this log.
+    pub fn settle(&self, key: &TableKey, cold: ColdTable, position: Position) -> bool {
+        if self.holds(key, position) {
+            self.replace(key, cold);
+            return true;
+        }
+        let tables = self.tables.lock();
+        let hot = tables.by_key.get(key).map(|table| table.hot.as_slice()).unwrap_or_default();
+        let is_known = hot.iter().any(|batch| batch.position == position);
+        drop(tables);
+        if is_known {
+            self.swap(key, cold, position);
+        }
+        is_known
+    }
+
     /// The same rows in another Delta version, or rows that are meant to go are gone from it.
     pub fn replace(&self, key: &TableKey, cold: ColdTable) {
         if let Some(table) = self.tables.lock().by_key.get_mut(key) {
@@ -206,7 +223,7 @@ impl HotTables {
     }
 
     /// Forgets those that are done.
-    pub fn settled(&self, key: &TableKey, pending: Vec<Pending>) {
+    pub fn forget(&self, key: &TableKey, pending: Vec<Pending>) {
         if let Some(table) = self.tables.lock().by_key.get_mut(key) {
             table.pending = pending;
         }

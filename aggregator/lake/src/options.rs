@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ridealong_model::budget::Budget;
+use ridealong_model::location::{Locations, UsualPlaces};
 use ridealong_wal::disk::Disk;
 
 use crate::place::Place;
@@ -14,6 +15,8 @@ pub struct LakeOptions {
     pub root: Place,
     /// Where deletions and corrections are kept until they have reached every file.
     pub journal: Arc<dyn Disk>,
+    /// Tenants whose tables lie elsewhere.
+    pub locations: Arc<dyn Locations>,
     /// A flush once this many rows of a table are hot: a Parquet file of a good size.
     pub flush_rows: usize,
     /// A flush once a table's hot rows take this much memory.
@@ -34,6 +37,7 @@ impl LakeOptions {
         Self {
             root,
             journal,
+            locations: Arc::new(UsualPlaces),
             flush_rows: 1_000_000,
             flush_bytes: 128 << 20,
             flush_age: Duration::from_secs(300),

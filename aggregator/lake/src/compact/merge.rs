@@ -50,6 +50,7 @@ pub(crate) async fn merge(
     merge: &Merge,
     written: &mut Vec<Add>,
 ) -> Result<(), MergeError> {
+    let writer = if merge.is_settled { TableWriter::settled } else { TableWriter::new };
     let mut rows = Rows::of(place, table, merge).await?;
     let expected = merge.rows();
     if table == Table::Visits && expected <= JOINED_VISITS_MAX {
@@ -59,7 +60,7 @@ pub(crate) async fn merge(
         }
         counted(expected, all.iter().map(|batch| batch.num_rows() as u64).sum())?;
         let joined = arranged(table, &[visits::merged(&all)?])?;
-        let mut writer = TableWriter::new(place.clone(), table);
+        let mut writer = writer(place.clone(), table);
         writer.write(&joined).await?;
         written.append(&mut writer.finish().await?);
         return Ok(());
@@ -68,7 +69,7 @@ pub(crate) async fn merge(
     let mut total = 0;
     let mut next = rows.next().await?;
     while next.is_some() {
-        let (mut writer, mut count) = (TableWriter::new(place.clone(), table), 0);
+        let (mut writer, mut count) = (writer(place.clone(), table), 0);
         while let Some(batch) = next.take_if(|_| count < each) {
             writer.write(&batch).await?;
             count += batch.num_rows() as u64;

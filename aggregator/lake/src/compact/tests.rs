@@ -252,7 +252,7 @@ impl Files {
 
     async fn merged(&self) -> Result<Vec<RecordBatch>, merge::MergeError> {
         let mut added = Vec::new();
-        merge(&self.place, Table::Requests, &Merge { files: self.files.clone() }, &mut added).await?;
+        merge(&self.place, Table::Requests, &Merge { files: self.files.clone(), is_settled: true }, &mut added).await?;
         Ok(added.iter().flat_map(|file| read(&self.cold(file, 0))).collect())
     }
 }

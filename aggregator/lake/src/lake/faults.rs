@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ridealong_common::rows::RequestRow;
+use ridealong_common::table::Table;
 use ridealong_wal::{NewEntry, WalOptions};
 
 use ridealong_model::jobs::{Job, Outcome, Worker};
@@ -12,6 +13,7 @@ use ridealong_model::jobs::{Job, Outcome, Worker};
 use super::*;
 use crate::compact::tests::ids;
 use crate::convert::tests::request;
+use crate::place::Place;
 use crate::store::forgetful::{Fault, Forgetful};
 
 const PATIENCE: Duration = Duration::from_secs(20);
