@@ -39,14 +39,14 @@ pub fn serve(config: Config, unknown_variables: &[String], salvage: bool) -> Res
         tracing::warn!(variable, "unknown environment variable, ignored");
     }
     let started = Instant::now();
-    let _lock = FolderLock::take(&config.data.folder)?;
-    let data = config.data.folder.canonicalize().context("cannot find the data folder")?;
+    let _lock = FolderLock::take(&config.data)?;
+    let data = config.data.canonicalize().context("cannot find the data folder")?;
     let catalog = start_catalog(&data)?;
     let enricher = start_enricher(&config)?;
     let wal = start_wal(&config, &data, salvage)?;
     let budget = Budget::new(config.memory_max.bytes());
     memory::watch(Arc::clone(&budget))?;
-    let lake = start_lake(&config, &data, &wal, &budget, &catalog)?;
+    let lake = start_lake(&config, &data, &wal, &budget)?;
     let ingest = Ingest::new(wal.clone(), catalog.clone(), enricher.clone());
     let engine = start_engine(&config, &lake, &ingest, &catalog, &budget)?;
     let services = Services {
@@ -56,6 +56,7 @@ pub fn serve(config: Config, unknown_variables: &[String], salvage: bool) -> Res
         admission: Admission::new(budget, Arc::new(lake.clone()), wal.clone()),
         engine: Arc::clone(&engine) as _,
         lake: Arc::new(lake.clone()),
+        mutate: Arc::new(lake.clone()),
         disk: disk(&data),
         bodies: Bodies::new(BODIES_BYTES_MAX),
         limits: Limits { request_timeout: REQUEST_TIMEOUT },
@@ -129,18 +130,19 @@ fn start_enricher(config: &Config) -> Result<Enricher> {
 }
 
 fn start_lake(config: &Config, data: &Path, wal: &Wal, budget: &Arc<Budget>, catalog: &Catalog) -> Result<Lake> {
+    let journal = RealDisk::new(&data.join("mutations")).context("cannot make the folder of mutations")?;
     let place = match &config.data.bucket {
         Some(url) => Place::bucket(url).with_context(|| format!("cannot keep tables at {url}"))?,
         None => Place::folder(data.join("lake")),
     };
     let journal = RealDisk::new(&data.join("mutations")).context("cannot make the folder of mutations")?;
     let mut options = LakeOptions::new(place, Arc::new(journal));
+    options.locations = Arc::new(catalog.clone());
     options.flush_age = config.flush_age;
     options.flush_rows = config.flush_rows as usize;
     options.flush_bytes = config.flush_memory.bytes() as usize;
     options.hot_bytes_max = config.hot_memory.bytes() as usize;
     options.budget = Arc::clone(budget);
-    options.locations = Arc::new(catalog.clone());
     Lake::open(options, wal.clone()).context("cannot open the lake")
 }
 
@@ -202,8 +204,7 @@ fn announce(address: SocketAddr, config: &Config, started: Instant) {
     println!("ridealong-aggregator listening on http://{address}");
     tracing::info!(
         %address,
-        data = %config.data.folder.display(),
-        tables = config.data.bucket.as_ref().map(|url| url.as_str()),
+        data = %config.data.display(),
         start_ms = started.elapsed().as_millis() as u64,
         log_max_mib = config.log_max.bytes() >> 20,
         flush_age = ?config.flush_age,

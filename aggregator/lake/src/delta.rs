@@ -33,7 +33,7 @@ use crate::write::{FILE_BYTES_MAX, TableWriter, WriteError, has_bounds};
 const PIECE_BYTES: usize = 32 << 20;
 
 /// Each but the last met a commit that had just arrived.
-const FENCE_TRIES_MAX: u32 = 3;
+const TRIES_MAX: u32 = 3;
 
 #[derive(Debug, Error)]
 pub enum DeltaError {
@@ -62,6 +62,8 @@ pub(crate) struct DeltaLog {
     place: Place,
     application: String,
     delta: DeltaTable,
+    /// A commit failed, and may still arrive: a bucket's answer may be lost, and a put be slow.
+    is_uncertain: bool,
 }
 
 /// What a version changes.
@@ -127,26 +129,34 @@ impl DeltaLog {
         } else {
             make(delta, table, &stored_schema(table)).await.map_err(fail("make"))?
         };
-        let mut opened = Self { table, place: place.clone(), application: format!("wal/{log}"), delta };
-        if exists && place.local().is_none() {
-            opened.fence().await?;
-        }
+        // Of a process that was killed a commit may be on its way, too.
+        let is_uncertain = exists && place.local().is_none();
+        let mut opened = Self { table, place: place.clone(), application: format!("wal/{log}"), delta, is_uncertain };
+        opened.make_certain().await?;
         Ok(opened)
     }
 
-    /// A commit of an earlier process, killed meanwhile, may still be on its way to the store. It can only become the next
-    /// version; so that one is taken, without changing anything.
-    async fn fence(&mut self) -> Result<(), DeltaError> {
+    /// Whether the table may change without anybody's doing. See [`Self::make_certain`].
+    pub fn is_uncertain(&self) -> bool {
+        self.is_uncertain
+    }
+
+    /// What may still arrive can only become the next version. So that one is taken, without changing anything; when
+    /// something has arrived before, it is read. After this nothing can arrive any more.
+    pub async fn make_certain(&mut self) -> Result<(), DeltaError> {
         let mut tries = 1;
-        loop {
-            let transactions = vec![Transaction::new(&self.application, self.position().await?.0 as i64)];
-            let change = Change { added: Vec::new(), removed: Vec::new(), transactions, kind: ChangeKind::Append };
-            match self.commit(change).await {
-                Err(_) if tries < FENCE_TRIES_MAX => self.refresh().await?,
-                done => return done,
+        while self.is_uncertain {
+            if tries > 1 {
+                self.refresh().await?;
             }
-            tries += 1;
+            let transactions = vec![self.transaction(self.position().await?)];
+            let nothing = Change { added: Vec::new(), removed: Vec::new(), transactions, kind: ChangeKind::Append };
+            match self.commit(nothing).await {
+                Err(error) if tries == TRIES_MAX => return Err(error),
+                _ => tries += 1,
+            }
         }
+        Ok(())
     }
 
     /// Up to where the table holds the log's rows.
@@ -192,8 +202,9 @@ impl DeltaLog {
         let committed = CommitBuilder::from(properties)
             .with_actions(actions)
             .build(Some(snapshot as &dyn TableReference), self.delta.log_store(), change.kind.operation())
-            .await
-            .map_err(fail("commit to"))?;
+            .await;
+        self.is_uncertain = committed.is_err() && self.place.local().is_none();
+        let committed = committed.map_err(fail("commit to"))?;
         self.delta.state = Some(committed.snapshot());
         if history::has_checkpoint(committed.version) {
             self.tidy().await;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use ridealong_common::table::Table;
 use ridealong_model::budget::Account;
+use ridealong_model::mutation::MutationError;
 use ridealong_wal::Position;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
@@ -118,10 +119,7 @@ impl Flusher {
                     let done = match request.what {
                         What::Flush(up_to) => self.flush_up_to(up_to).await,
                         What::Change(key, change) => self.change(&key, change).await,
-                        What::Begin(asked) => {
-                            begin(&self.shared, *asked).await;
-                            Ok(())
-                        }
+                        What::Begin(asked) => self.begin(*asked).await,
                         What::Anew(asked) => self.anew(*asked).await,
                     };
                     // Whoever asked may have gone.
@@ -181,8 +179,31 @@ impl Flusher {
         self.release().await
     }
 
+    /// Puts a mutation in force.
+    async fn begin(&mut self, asked: Begin) -> Result<(), FlushFailure> {
+        match self.make_certain(&asked.key).await {
+            Ok(()) => begin(&self.shared, asked).await,
+            // Whoever asked may have gone.
+            Err(error) => drop(asked.answer.send(Err(MutationError::Failed(with_causes(&error))))),
+        }
+        Ok(())
+    }
+
+    /// After a commit that failed and may still arrive: sees to it that it does not, or takes over what it has brought,
+    /// before anything else is done to the table.
+    async fn make_certain(&mut self, key: &TableKey) -> Result<(), FlushFailure> {
+        let Some(log) = self.logs.get_mut(key).filter(|log| log.is_uncertain()) else { return Ok(()) };
+        log.make_certain().await?;
+        let found = log.position().await?;
+        if !self.shared.tables.settle(key, log.cold()?, found) {
+            return Err(DeltaError::Overtaken { table: key.table.name(), found }.into());
+        }
+        Ok(())
+    }
+
     /// Commits what somebody has prepared.
     async fn change(&mut self, key: &TableKey, change: Change) -> Result<(), FlushFailure> {
+        self.make_certain(key).await?;
         let shared = Arc::clone(&self.shared);
         let log = self.log(key).await?;
         let cold = shared.tables.cold(key);
@@ -192,14 +213,19 @@ impl Flusher {
             log.discard(&added).await;
             return Err(FlushFailure::Mutated { table: key.table.name(), file: file.name.clone() });
         }
-        let done = log.commit_surely(change).await;
-        show(&shared, key, log).await?;
-        Ok(done?)
+        log.commit_surely(change).await?;
+        shared.tables.replace(key, log.cold()?);
+        Ok(())
     }
 
     async fn anew(&mut self, mut asked: Anew) -> Result<(), FlushFailure> {
         let shared = Arc::clone(&self.shared);
-        let done = match self.log(&asked.key()).await {
+        let certain = self.make_certain(&asked.key()).await;
+        let log = match certain {
+            Ok(()) => self.log(&asked.key()).await,
+            Err(error) => Err(error),
+        };
+        let done = match log {
             Ok(log) => mutations::commit(&shared, log, &mut asked).await,
             Err(error) => Err(with_causes(&error)),
         };
@@ -227,6 +253,7 @@ impl Flusher {
     }
 
     async fn try_flush(&mut self, key: &TableKey) -> Result<(), FlushFailure> {
+        self.make_certain(key).await?;
         // A backlog goes in pieces, each a commit.
         let bytes_max = self.shared.options.flush_bytes;
         let Some(Flushable { mut batches, up_to }) = self.shared.tables.flushable(key, bytes_max) else {
@@ -238,14 +265,19 @@ impl Flusher {
         }
         let shared = Arc::clone(&self.shared);
         let log = self.log(key).await?;
-        let before = log.position().await?;
-        let done = log.append(&batches, up_to).await;
-        if done.is_err() {
+        if let Err(error) = log.append(&batches, up_to).await {
             log.refresh().await?;
+            if log.position().await? != up_to {
+                return Err(error.into());
+            }
         }
-        show(&shared, key, log).await?;
-        // What an earlier commit has added after all is a step too; the rest follows.
-        if log.position().await? > before { Ok(()) } else { Ok(done?) }
+        let cold = log.cold()?;
+        if cold.files.len() > FILES_CROWDED {
+            shared.crowded.notify_one();
+        }
+        shared.tables.swap(key, cold, up_to);
+        shared.options.budget.hold(Account::HotRows, shared.tables.hot_bytes() as u64);
+        Ok(())
     }
 
     async fn log(&mut self, key: &TableKey) -> Result<&mut DeltaLog, FlushFailure> {
@@ -275,21 +307,6 @@ impl Flusher {
             Err(error) => Err(FlushFailure::Release(error.to_string())),
         }
     }
-}
-
-/// Lets queries see the table as it is now. Rows that it has are no longer hot, also those of an earlier commit that was
-/// taken for failed and arrived after all: a store may be slow.
-async fn show(shared: &Shared, key: &TableKey, log: &DeltaLog) -> Result<(), DeltaError> {
-    let position = log.position().await?;
-    let cold = log.cold()?;
-    if cold.files.len() > FILES_CROWDED {
-        shared.crowded.notify_one();
-    }
-    if !shared.tables.settle(key, cold, position) {
-        return Err(DeltaError::Overtaken { table: key.table.name(), found: position });
-    }
-    shared.options.budget.hold(Account::HotRows, shared.tables.hot_bytes() as u64);
-    Ok(())
 }
 
 /// An error with what caused it, in one line.

@@ -50,6 +50,12 @@ impl Places {
         self.known.lock().insert(key, place);
     }
 
+    /// Where a table lies that was opened.
+    pub fn known(&self, key: &TableKey) -> Place {
+        let known = self.known.lock().get(key).cloned();
+        known.unwrap_or_else(|| self.root.child(&key.tenant).child(key.table.name()))
+    }
+
     /// Where a table lies, or is to be made. May open a bucket.
     pub async fn of(self: &Arc<Self>, key: &TableKey) -> Result<Place, PlaceError> {
         if let Some(place) = self.known.lock().get(key) {

@@ -32,7 +32,7 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// What the flusher is given.
 pub(crate) struct Begin {
-    key: TableKey,
+    pub key: TableKey,
     condition: String,
     set: Option<BTreeMap<String, Value>>,
     mutation: Mutation,
