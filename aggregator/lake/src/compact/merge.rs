@@ -43,6 +43,15 @@ pub(crate) enum MergeError {
     Miscounted { expected: u64, found: u64 },
 }
 
+impl Merge {
+    fn writer(&self, place: &Place, table: Table) -> TableWriter {
+        match self.is_settled {
+            true => TableWriter::settled(place.clone(), table),
+            false => TableWriter::new(place.clone(), table),
+        }
+    }
+}
+
 /// Writes the files. On an error nothing is added to a table, and what has been written is in `written`.
 pub(crate) async fn merge(
     place: &Place,
@@ -50,7 +59,6 @@ pub(crate) async fn merge(
     merge: &Merge,
     written: &mut Vec<Add>,
 ) -> Result<(), MergeError> {
-    let writer = if merge.is_settled { TableWriter::settled } else { TableWriter::new };
     let mut rows = Rows::of(place, table, merge).await?;
     let expected = merge.rows();
     if table == Table::Visits && expected <= JOINED_VISITS_MAX {
@@ -60,7 +68,7 @@ pub(crate) async fn merge(
         }
         counted(expected, all.iter().map(|batch| batch.num_rows() as u64).sum())?;
         let joined = arranged(table, &[visits::merged(&all)?])?;
-        let mut writer = writer(place.clone(), table);
+        let mut writer = merge.writer(place, table);
         writer.write(&joined).await?;
         written.append(&mut writer.finish().await?);
         return Ok(());
@@ -69,7 +77,7 @@ pub(crate) async fn merge(
     let mut total = 0;
     let mut next = rows.next().await?;
     while next.is_some() {
-        let (mut writer, mut count) = (writer(place.clone(), table), 0);
+        let (mut writer, mut count) = (merge.writer(place, table), 0);
         while let Some(batch) = next.take_if(|_| count < each) {
             writer.write(&batch).await?;
             count += batch.num_rows() as u64;

@@ -37,7 +37,7 @@ const WIDENED_US: i64 = 999;
 #[derive(Clone, Debug)]
 pub(crate) struct Merge {
     pub files: Vec<ColdFile>,
-    /// Whether this is how the rows stay, as far as anybody knows now.
+    /// A day as a whole: what is written stays.
     pub is_settled: bool,
 }
 

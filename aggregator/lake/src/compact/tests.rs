@@ -261,6 +261,7 @@ impl Files {
             store: Arc::from("file:///"),
             path: format!("{}/{}", self.place.path(), file.path),
             name: file.path.clone(),
+            archived: false,
             pending: Arc::default(),
             masked: 0,
             bytes: file.size as u64,
