@@ -4,7 +4,8 @@
 #   tests/run.sh            all of it: some 15 minutes on two cores with a warm target folder, under an hour from empty
 #   tests/run.sh --quick    format, lints, unit tests and the spine; no readers, fuzzing, nginx, or supply chain
 #   tests/run.sh --long     the same as without, with the long crash proof (120 kills), the long run of 10 million rows
-#                           (some 10 minutes), nginx for 30 s, and a million requests against closing connections
+#                           (some 10 minutes), 10,000 commits to a table (as long), nginx for 30 s, and a million
+#                           requests against closing connections
 #
 # It installs what it needs: nginx and wrk (Debian), cargo-deny and cargo-nextest (crates.io), readers of Delta tables
 # and an S3-compatible server (PyPI, into folders of their own). Build products go to $CARGO_TARGET_DIR, by default a folder in the user's cache.
@@ -15,7 +16,7 @@ cache="${XDG_CACHE_HOME:-$HOME/.cache}/ridealong"
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$cache/target}"
 export PATH="$cache/tools/bin:$PATH"
 mode="${1:-}"
-case "$mode" in "" | --quick | --long) ;; *) sed -n '2,11p' "$0"; exit 2 ;; esac
+case "$mode" in "" | --quick | --long) ;; *) sed -n '2,12p' "$0"; exit 2 ;; esac
 
 passed=0 failed=0 skipped=0
 started=$SECONDS
@@ -124,6 +125,7 @@ step "build" cargo build --workspace --locked
 closing_requests=20000
 if [ "$mode" = --long ]; then
     export RIDEALONG_CRASH_KILLS=120 RIDEALONG_WRK_SECONDS=30 RIDEALONG_LONG_EVENTS=10000000
+    export RIDEALONG_SOAK_COMMITS=10000
     closing_requests=1000000
 fi
 if [ "$mode" != --quick ]; then step "S3 server for tests" ./tests/e2e/moto/install.sh; fi

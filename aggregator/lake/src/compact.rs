@@ -36,7 +36,7 @@ const PAUSE: Duration = Duration::from_secs(10);
 /// A plan leads to another one, as files come in or do not fit into memory at once. More in a run are for the next.
 const ROUNDS_MAX: usize = 32;
 
-/// Merges what is due in all tables. A table in which something fails is left for the next run.
+/// Merges what is due in all tables. What fails is left for the next run.
 pub(crate) async fn run(shared: &Shared) -> Result<Outcome, JobFailure> {
     let mut outcome = Outcome::default();
     let mut failure = None;
@@ -78,8 +78,15 @@ async fn run_table(shared: &Shared, key: &TableKey, outcome: &mut Outcome) -> Re
         if due.is_empty() {
             return Ok(());
         }
+        let mut failure = None;
         for due in due {
-            run_merge(shared, key, &due, outcome).await?;
+            // A file that cannot be read keeps its own hour or day from being merged, and no other.
+            if let Err(error) = run_merge(shared, key, &due, outcome).await {
+                failure.get_or_insert(error);
+            }
+        }
+        if let Some(error) = failure {
+            return Err(error);
         }
     }
     Ok(())

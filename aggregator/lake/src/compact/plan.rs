@@ -110,8 +110,8 @@ fn gain(chosen: &[Extent]) -> usize {
 
 /// Where a file belongs; None for one that is left alone. Files of one unit may be merged with each other, others not.
 fn unit_of(file: &ColdFile, now_us: i64) -> Option<Key> {
-    // Whoever applies the pending mutations writes the file anew.
-    if !file.pending.is_empty() {
+    // Whoever applies the pending mutations writes the file anew. Of how many rows there are a merge must be sure.
+    if !file.pending.is_empty() || file.rows == 0 {
         return None;
     }
     let day = day_in(&file.name)?;

@@ -195,6 +195,26 @@ fn a_table_with_many_files_is_compacted_without_being_asked() {
 }
 
 #[test]
+fn a_file_that_cannot_be_read_keeps_only_its_own_day_from_being_merged() {
+    let sandbox = Sandbox::new();
+    for number in 0..6 {
+        sandbox.flush([(number, (number % 3) as i64 * DAY_US)]);
+    }
+    let broken =
+        sandbox.table(Table::Requests).cold.files.iter().find(|file| file.name.contains("1970-01-02")).cloned();
+    let broken = broken.expect("a file of the second day");
+    let whole = std::fs::read(format!("/{}", broken.path)).expect("read");
+    std::fs::write(format!("/{}", broken.path), &whole[..whole.len() / 2]).expect("cut");
+    let error = sandbox.runtime.block_on(sandbox.lake.run(Job::Compact)).expect_err("it says so");
+    assert!(error.to_string().contains(&broken.name), "{error}");
+    assert_eq!(sandbox.table(Table::Requests).cold.files.len(), 4, "the other two days are one file each");
+    std::fs::write(format!("/{}", broken.path), &whole).expect("mended");
+    assert_eq!(sandbox.compact().files_removed, 2);
+    assert_eq!(ids(&sandbox.table(Table::Requests)), (0..6).collect::<Vec<_>>());
+    sandbox.lake.close();
+}
+
+#[test]
 fn visits_are_joined_by_compaction() {
     use ridealong_common::event::TrackedEvent;
     let sandbox = Sandbox::new();
@@ -253,8 +273,7 @@ impl Files {
 
     async fn merged(&self) -> Result<Vec<RecordBatch>, merge::MergeError> {
         let mut added = Vec::new();
-        merge(&self.place, Table::Requests, &Merge { files: self.files.clone(), is_settled: false }, &mut added)
-            .await?;
+        merge(&self.place, Table::Requests, &Merge { files: self.files.clone(), is_settled: true }, &mut added).await?;
         Ok(added.iter().flat_map(|file| read(&self.cold(file, 0))).collect())
     }
 }
