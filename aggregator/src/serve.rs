@@ -39,14 +39,14 @@ pub fn serve(config: Config, unknown_variables: &[String], salvage: bool) -> Res
         tracing::warn!(variable, "unknown environment variable, ignored");
     }
     let started = Instant::now();
-    let _lock = FolderLock::take(&config.data)?;
-    let data = config.data.canonicalize().context("cannot find the data folder")?;
+    let _lock = FolderLock::take(&config.data.folder)?;
+    let data = config.data.folder.canonicalize().context("cannot find the data folder")?;
     let catalog = start_catalog(&data)?;
     let enricher = start_enricher(&config)?;
     let wal = start_wal(&config, &data, salvage)?;
     let budget = Budget::new(config.memory_max.bytes());
     memory::watch(Arc::clone(&budget))?;
-    let lake = start_lake(&config, &data, &wal, &budget)?;
+    let lake = start_lake(&config, &data, &wal, &budget, &catalog)?;
     let ingest = Ingest::new(wal.clone(), catalog.clone(), enricher.clone());
     let engine = start_engine(&config, &lake, &ingest, &catalog, &budget)?;
     let services = Services {
@@ -202,7 +202,8 @@ fn announce(address: SocketAddr, config: &Config, started: Instant) {
     println!("ridealong-aggregator listening on http://{address}");
     tracing::info!(
         %address,
-        data = %config.data.display(),
+        data = %config.data.folder.display(),
+        tables = config.data.bucket.as_ref().map(|url| url.as_str()),
         start_ms = started.elapsed().as_millis() as u64,
         log_max_mib = config.log_max.bytes() >> 20,
         flush_age = ?config.flush_age,
