@@ -17,7 +17,7 @@ use crate::place::{BucketError, Place};
 #[derive(Debug, Error)]
 pub enum PlaceError {
     #[error("the tables of tenant {tenant} cannot be kept where they were told to be")]
-    Bucket { tenant: String, source: BucketError },
+    Bucket { tenant: String, source: Box<BucketError> },
     #[error("the task that opens a bucket ended early")]
     Ended,
 }
@@ -75,7 +75,7 @@ impl Places {
             Some(Location::Bucket(url)) => {
                 let places = Arc::clone(self);
                 let opened = tokio::task::spawn_blocking(move || places.bucket(&url)).await;
-                let failed = |source| PlaceError::Bucket { tenant: tenant.to_owned(), source };
+                let failed = |source| PlaceError::Bucket { tenant: tenant.to_owned(), source: Box::new(source) };
                 opened.map_err(|_| PlaceError::Ended)?.map_err(failed)
             }
         }
