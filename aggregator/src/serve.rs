@@ -56,6 +56,7 @@ pub fn serve(config: Config, unknown_variables: &[String], salvage: bool) -> Res
         admission: Admission::new(budget, Arc::new(lake.clone()), wal.clone()),
         engine: Arc::clone(&engine) as _,
         lake: Arc::new(lake.clone()),
+        mutate: Arc::new(lake.clone()),
         disk: disk(&data),
         bodies: Bodies::new(BODIES_BYTES_MAX),
         limits: Limits { request_timeout: REQUEST_TIMEOUT },
@@ -134,6 +135,7 @@ fn start_lake(config: &Config, data: &Path, wal: &Wal, budget: &Arc<Budget>, cat
         Some(url) => Place::bucket(url).with_context(|| format!("cannot keep tables at {url}"))?,
         None => Place::folder(data.join("lake")),
     };
+    let journal = RealDisk::new(&data.join("mutations")).context("cannot make the folder of mutations")?;
     let mut options = LakeOptions::new(place, Arc::new(journal));
     options.locations = Arc::new(catalog.clone());
     options.flush_age = config.flush_age;

@@ -3,6 +3,7 @@
 use ridealong_common::frame::FrameError;
 use ridealong_edge::Failure;
 use ridealong_ingest::Refusal;
+use ridealong_model::mutation::MutationError;
 use ridealong_model::query::QueryError;
 
 /// A batch or an event that was not taken.
@@ -13,6 +14,17 @@ pub(crate) fn refused(refusal: Refusal) -> Failure {
         Refusal::Frame(_) | Refusal::Block { .. } => Failure::new(400, "invalid-batch", "Not a batch", detail),
         Refusal::Busy => Failure::unavailable("busy", detail),
         Refusal::NotDurable(_) => Failure::unavailable("not-durable", detail),
+    }
+}
+
+/// Rows that were not deleted or corrected.
+pub(crate) fn unchanged(error: MutationError) -> Failure {
+    let detail = error.to_string();
+    match error {
+        MutationError::Invalid(_) => Failure::new(400, "invalid-mutation", "Not a mutation", detail),
+        MutationError::TooMany(_) => Failure::unavailable("busy", detail),
+        MutationError::Behind => Failure::unavailable("behind", detail),
+        MutationError::Failed(_) => Failure::new(500, "mutation-failed", "Rows were not changed", detail),
     }
 }
 

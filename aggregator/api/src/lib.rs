@@ -5,11 +5,13 @@
 
 mod batches;
 mod config;
+mod event;
 mod events;
 mod failure;
 mod flush;
 mod health;
 mod lag;
+mod mutations;
 mod performance;
 mod prometheus;
 mod quarantine;

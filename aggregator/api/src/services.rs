@@ -12,6 +12,7 @@ use ridealong_edge::body::{Bodies, Held, announced, discard};
 use ridealong_ingest::{Admission, Ingest};
 use ridealong_model::budget::Share;
 use ridealong_model::lake::Lake;
+use ridealong_model::mutation::Mutate;
 use ridealong_model::query::QueryEngine;
 use ridealong_model::segment::SegmentCheck;
 use ridealong_model::tenant::TenantId;
@@ -29,6 +30,8 @@ pub struct Services {
     pub admission: Admission,
     pub engine: Arc<dyn QueryEngine>,
     pub lake: Arc<dyn Lake>,
+    /// Deletes and corrects what is stored.
+    pub mutate: Arc<dyn Mutate>,
     pub disk: Disk,
     pub bodies: Bodies,
     pub limits: Limits,

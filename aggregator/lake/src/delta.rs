@@ -203,7 +203,7 @@ impl DeltaLog {
             .with_actions(actions)
             .build(Some(snapshot as &dyn TableReference), self.delta.log_store(), change.kind.operation())
             .await;
-        self.is_uncertain = committed.is_err() && !self.is_local();
+        self.is_uncertain = committed.is_err() && self.place.local().is_none();
         let committed = committed.map_err(fail("commit to"))?;
         self.delta.state = Some(committed.snapshot());
         if history::has_checkpoint(committed.version) {
@@ -224,7 +224,7 @@ impl DeltaLog {
             return Ok(());
         }
         // Into a bucket a commit that failed may still come; a file that is not there any more never.
-        if self.is_local() || matches!(error, DeltaError::Gone { .. }) {
+        if self.place.local().is_some() || matches!(error, DeltaError::Gone { .. }) {
             self.discard(&added).await;
         }
         Err(error)
@@ -239,7 +239,7 @@ impl DeltaLog {
     async fn tidy(&mut self) {
         let done = async {
             self.delta = history::reread(&self.delta).await?;
-            history::shorten(&self.delta).await
+            history::shorten(&self.delta, history::VERSIONS_MAX).await
         };
         if let Err(error) = done.await {
             tracing::warn!(
@@ -270,11 +270,6 @@ impl DeltaLog {
 
     fn unwritten(&self, source: WriteError) -> DeltaError {
         DeltaError::Write { table: self.table.name(), source }
-    }
-
-    /// Whether it lies in a folder.
-    pub fn is_local(&self) -> bool {
-        self.place.local().is_some()
     }
 
     /// Deletes files that no version will ever name, as far as that succeeds.
@@ -406,4 +401,4 @@ fn failed(doing: &'static str, table: Table, source: DeltaTableError) -> DeltaEr
 #[cfg(test)]
 pub(crate) use history::VERSIONS_MAX;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

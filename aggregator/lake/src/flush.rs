@@ -288,7 +288,6 @@ impl Flusher {
                 return Err(FlushFailure::Tenants(tenants));
             }
             let place = self.shared.places.of(key).await?;
-            self.shared.mutations.know(&place);
             let log = DeltaLog::open_or_make(&place, key.table, self.shared.wal.log_id()).await?;
             self.logs.insert(key.clone(), log);
         }

@@ -228,7 +228,7 @@ impl HotTables {
     }
 
     /// Forgets those that are done.
-    pub fn settled(&self, key: &TableKey, pending: Vec<Pending>) {
+    pub fn forget(&self, key: &TableKey, pending: Vec<Pending>) {
         if let Some(table) = self.tables.lock().by_key.get_mut(key) {
             table.pending = pending;
         }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use ridealong_engine::datafusion::execution::SessionStateBuilder;
+use ridealong_engine::datafusion::execution::object_store::ObjectStoreUrl;
 use ridealong_engine::datafusion::prelude::{SessionConfig, SessionContext};
 use ridealong_engine::datafusion_functions_json;
 use ridealong_engine::deltalake::logstore::object_store::{Error as StoreError, ObjectStore};
@@ -20,7 +21,6 @@ use thiserror::Error;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
-use url::Url;
 
 use crate::compact;
 use crate::delta::{Change, DeltaError};
@@ -30,7 +30,6 @@ use crate::hot::{HotTables, TableKey};
 use crate::jobs;
 use crate::mutations::{Mutations, MutationsError};
 use crate::options::LakeOptions;
-use crate::place::Place;
 use crate::places::{PlaceError, Places};
 use crate::snapshot::Snapshot;
 
@@ -105,6 +104,17 @@ impl Shared {
         tokio::time::timeout(patience, reading).await.unwrap_or(false)
     }
 
+    /// In which single files are read, wherever they lie.
+    pub fn reading(&self) -> &SessionContext {
+        let session = &self.mutations.session;
+        for (url, store) in self.places.stores() {
+            if let Ok(url) = ObjectStoreUrl::parse(url) {
+                session.register_object_store(url.as_ref(), store);
+            }
+        }
+        session
+    }
+
     /// Commits files that were prepared, in place of others. The flusher does it, between two flushes; it fails, and
     /// nothing changes, when one of those to be removed is no longer in the table.
     pub async fn change(&self, key: &TableKey, change: Change) -> Result<(), JobFailure> {
@@ -129,13 +139,12 @@ impl Lake {
     pub fn open(options: LakeOptions, wal: Wal) -> Result<Self, OpenError> {
         let runtime = runtime_for("lake").map_err(OpenError::Threads)?;
         let tables = HotTables::default();
-        let mutations = Mutations::open(Arc::clone(&options.journal), session(&options.root), wal.log_id())?;
-        let mut logs = std::collections::BTreeMap::new();
+        let mutations = Mutations::open(Arc::clone(&options.journal), session(), wal.log_id())?;
         let places = Arc::new(Places::new(options.root.clone(), Arc::clone(&options.locations)));
+        let mut logs = std::collections::BTreeMap::new();
         for (key, log) in runtime.block_on(existing::open(&places, wal.log_id()))? {
-            mutations.know(&places.known(&key));
-            let position = runtime.block_on(log.position())?;
-            tables.add(key.clone(), log.cold()?, position, mutations.pending(&key));
+            let pending = mutations.pending(&key);
+            tables.add(key.clone(), log.cold()?, runtime.block_on(log.position())?, pending);
             logs.insert(key, log);
         }
         // From the log's beginning, not from where the known tables end: a table whose rows were never flushed has no
@@ -265,17 +274,13 @@ fn runtime_for(name: &str) -> std::io::Result<Runtime> {
 }
 
 /// In which conditions are read and single files scanned.
-fn session(root: &Place) -> SessionContext {
+fn session() -> SessionContext {
     let config = SessionConfig::new().with_target_partitions(1).set_str("datafusion.sql_parser.dialect", "PostgreSQL");
     let mut state = SessionStateBuilder::new().with_config(config).with_default_features().build();
     if let Err(error) = datafusion_functions_json::register_all(&mut state) {
         tracing::warn!(error = &error as &dyn std::error::Error, "conditions cannot look into properties");
     }
-    let session = SessionContext::new_with_state(state);
-    if let Ok(url) = Url::parse(&root.store_url()) {
-        session.register_object_store(&url, Arc::clone(root.store()));
-    }
-    session
+    SessionContext::new_with_state(state)
 }
 
 #[cfg(test)]

@@ -13,10 +13,10 @@ use crate::place::Place;
 pub struct LakeOptions {
     /// Holds `{tenant}/{table}/`.
     pub root: Place,
-    /// Tenants whose tables lie elsewhere.
-    pub locations: Arc<dyn Locations>,
     /// Where deletions and corrections are kept until they have reached every file.
     pub journal: Arc<dyn Disk>,
+    /// Tenants whose tables lie elsewhere.
+    pub locations: Arc<dyn Locations>,
     /// A flush once this many rows of a table are hot: a Parquet file of a good size.
     pub flush_rows: usize,
     /// A flush once a table's hot rows take this much memory.
@@ -36,8 +36,8 @@ impl LakeOptions {
     pub fn new(root: Place, journal: Arc<dyn Disk>) -> Self {
         Self {
             root,
-            locations: Arc::new(UsualPlaces),
             journal,
+            locations: Arc::new(UsualPlaces),
             flush_rows: 1_000_000,
             flush_bytes: 128 << 20,
             flush_age: Duration::from_secs(300),

@@ -11,6 +11,7 @@ use ridealong_engine::datafusion::arrow::error::ArrowError;
 use ridealong_engine::datafusion::parquet::arrow::ArrowWriter;
 use ridealong_engine::datafusion::parquet::errors::ParquetError;
 use ridealong_engine::datafusion::parquet::file::metadata::ParquetMetaData;
+use ridealong_engine::datafusion::parquet::file::properties::WriterProperties;
 use ridealong_engine::datafusion::parquet::file::statistics::Statistics;
 use ridealong_engine::deltalake::kernel::Add;
 use ridealong_engine::deltalake::logstore::object_store::{Error as StoreError, ObjectStoreExt, PutPayload};
@@ -18,7 +19,7 @@ use serde_json::{Map, Value, json};
 use thiserror::Error;
 use uuid::Uuid;
 
-use crate::encoding::properties;
+use crate::encoding::{properties, settled};
 use crate::place::Place;
 use crate::schema::{DATE, TIMESTAMP, file_schema};
 
@@ -41,6 +42,7 @@ pub enum WriteError {
 pub(crate) struct TableWriter {
     place: Place,
     table: Table,
+    properties: WriterProperties,
     open: BTreeMap<i32, ArrowWriter<Vec<u8>>>,
     written: Vec<Add>,
 }
@@ -48,7 +50,12 @@ pub(crate) struct TableWriter {
 impl TableWriter {
     /// `place`: the table's.
     pub fn new(place: Place, table: Table) -> Self {
-        Self { place, table, open: BTreeMap::new(), written: Vec::new() }
+        Self { place, table, properties: properties(table), open: BTreeMap::new(), written: Vec::new() }
+    }
+
+    /// For files that stay.
+    pub fn settled(place: Place, table: Table) -> Self {
+        Self { properties: settled(table), ..Self::new(place, table) }
     }
 
     /// Rows with the columns of the data files, in the order in which they shall lie in the files.
@@ -59,7 +66,7 @@ impl TableWriter {
                 std::collections::btree_map::Entry::Vacant(free) => free.insert(ArrowWriter::try_new(
                     Vec::new(),
                     file_schema(self.table),
-                    Some(properties(self.table)),
+                    Some(self.properties.clone()),
                 )?),
             };
             writer.write(&rows)?;

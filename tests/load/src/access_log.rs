@@ -1,6 +1,7 @@
 //! Reading an access log in the combined format of Apache and nginx.
 
 use std::fs;
+use std::net::IpAddr;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
@@ -14,6 +15,8 @@ pub struct Line {
     pub protocol: &'static str,
     pub status: u16,
     pub response_bytes: u64,
+    pub client: Option<IpAddr>,
+    pub user_agent: Option<String>,
 }
 
 /// All requests of a log; lines that are none are left out.
@@ -26,10 +29,10 @@ pub fn read(file: &Path) -> Result<Vec<Line>> {
 }
 
 impl Line {
-    /// `… "GET /path?query HTTP/1.1" 200 1234 …`
+    /// `ADDRESS … "GET /path?query HTTP/1.1" 200 1234 "REFERRER" "USER AGENT"`
     fn parse(line: &str) -> Option<Self> {
-        let mut quoted = line.splitn(3, '"').skip(1);
-        let (request, rest) = (quoted.next()?, quoted.next()?);
+        let mut quoted = line.splitn(3, '"');
+        let (before, request, rest) = (quoted.next()?, quoted.next()?, quoted.next()?);
         let mut words = request.split(' ');
         let (method, target, protocol) = (words.next()?, words.next()?, words.next()?);
         let mut numbers = rest.split_whitespace();
@@ -40,6 +43,8 @@ impl Line {
             status: numbers.next()?.parse().ok()?,
             // A dash where there was no body.
             response_bytes: numbers.next()?.parse().unwrap_or(0),
+            client: before.split(' ').next()?.parse().ok(),
+            user_agent: rest.split('"').nth(3).filter(|text| *text != "-").map(str::to_owned),
         })
     }
 }
@@ -57,6 +62,8 @@ mod tests {
             protocol: "HTTP/1.0",
             status: 304,
             response_bytes: 0,
+            client: Some([1, 2, 3, 4].into()),
+            user_agent: Some("Mozilla/5.0".into()),
         };
         assert_eq!(Line::parse(line), Some(expected));
         assert_eq!(Line::parse("no request"), None);

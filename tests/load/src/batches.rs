@@ -40,7 +40,7 @@ pub struct Make {
     pub kind: Kind,
     /// Access log in the combined format to make requests from; without it they are made up
     #[arg(long, value_name = "FILE")]
-    log: Option<PathBuf>,
+    pub log: Option<PathBuf>,
     /// Rows in all
     #[arg(long, value_name = "N", default_value_t = 2_000_000)]
     pub rows: u64,
@@ -49,13 +49,16 @@ pub struct Make {
     pub connections: u64,
     /// Rows of one frame
     #[arg(long, value_name = "N", default_value_t = 4_000, value_parser = clap::value_parser!(u64).range(1..))]
-    frame_rows: u64,
+    pub frame_rows: u64,
     /// Rows of one chunk; the agent's are 400
     #[arg(long, value_name = "N", default_value_t = 400, value_parser = clap::value_parser!(u64).range(1..=65_536))]
-    chunk_rows: u64,
+    pub chunk_rows: u64,
     /// Seed of what is made up
     #[arg(long, value_name = "N", default_value_t = 1)]
-    seed: u64,
+    pub seed: u64,
+    /// Requests with all that an agent records by default, drawn from the log
+    #[arg(skip)]
+    pub whole: bool,
 }
 
 pub async fn run(options: Options, binaries: &Path) -> Result<()> {
@@ -73,7 +76,7 @@ pub async fn run(options: Options, binaries: &Path) -> Result<()> {
 fn save(make: &Make, service: &str, file: &Path) -> Result<()> {
     ensure!(make.kind == Kind::Events, "--save is for --kind events");
     let mut out = BufWriter::new(File::create(file).with_context(|| format!("cannot make {}", file.display()))?);
-    let mut tracked = Tracked::new(service, make.seed, Timestamp::now());
+    let mut tracked = Tracked::new(service, make.seed, Timestamp::now(), make.whole);
     for _ in 0..make.rows {
         writeln!(out, "{}", tracked.json())?;
     }
@@ -96,7 +99,13 @@ pub async fn frames(make: &Make, service: &str) -> Result<Vec<Vec<Encoded>>> {
     for at in 0..connections {
         // What does not divide goes to the first ones.
         let rows = make.rows / connections + u64::from(at < make.rows % connections);
-        let cut = Cut { kind: make.kind, rows, rows_a_frame: make.frame_rows, rows_a_chunk: make.chunk_rows };
+        let cut = Cut {
+            kind: make.kind,
+            rows,
+            rows_a_frame: make.frame_rows,
+            rows_a_chunk: make.chunk_rows,
+            whole: make.whole,
+        };
         let (lines, service, seed) = (lines.clone(), service.to_owned(), make.seed.wrapping_add(at));
         making.push(tokio::task::spawn_blocking(move || of_producer(cut, &service, &lines, seed)));
     }

@@ -49,6 +49,8 @@ pub struct Cut {
     pub rows: u64,
     pub rows_a_frame: u64,
     pub rows_a_chunk: u64,
+    /// Requests with all that an agent records by default, drawn from the log.
+    pub whole: bool,
 }
 
 /// A frame as it is sent.
@@ -61,7 +63,7 @@ pub struct Encoded {
 /// All frames of one producer.
 pub fn of_producer(cut: Cut, service: &str, lines: &[Line], seed: u64) -> Result<Vec<Encoded>> {
     let producer = ProducerId::draw();
-    let mut rows = Rows::new(cut.kind, service, lines, seed);
+    let mut rows = Rows::new(cut, service, lines, seed);
     let mut frames = Vec::new();
     let mut first = 0;
     while first < cut.rows {
@@ -90,9 +92,9 @@ enum Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    fn new(kind: Kind, service: &str, lines: &'a [Line], seed: u64) -> Self {
+    fn new(cut: Cut, service: &str, lines: &'a [Line], seed: u64) -> Self {
         let start = Timestamp::now();
-        match kind {
+        match cut.kind {
             Kind::Requests => {
                 let resource = Resource {
                     service: service.to_owned(),
@@ -100,9 +102,9 @@ impl<'a> Rows<'a> {
                     environment: Some("load".to_owned()),
                     host: format!("host-{seed}"),
                 };
-                Rows::Requests(Box::new(Workload::new(lines, seed, start)), resource)
+                Rows::Requests(Box::new(Workload::new(lines, seed, start, cut.whole)), resource)
             }
-            Kind::Events => Rows::Events(Tracked::new(service, seed, start)),
+            Kind::Events => Rows::Events(Tracked::new(service, seed, start, cut.whole)),
         }
     }
 

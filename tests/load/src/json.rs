@@ -49,7 +49,7 @@ pub async fn run(options: Options, binaries: &Path) -> Result<()> {
 fn bodies(options: &Options, service: &str) -> Vec<Vec<Encoded>> {
     let of_connection = |at: u64| {
         let mut left = options.events / options.connections + u64::from(at < options.events % options.connections);
-        let mut tracked = Tracked::new(service, options.seed.wrapping_add(at), Timestamp::now());
+        let mut tracked = Tracked::new(service, options.seed.wrapping_add(at), Timestamp::now(), false);
         let mut bodies = Vec::new();
         while left > 0 {
             let rows = left.min(options.batch);

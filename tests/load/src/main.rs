@@ -1,10 +1,11 @@
-//! `ridealong-load`: measures what a running system does. `batches` loads the aggregator as agents do, `json` as services do, `rest` looks at
-//! both programs when nothing happens, `idle` at the agent with many silent connections.
+//! `ridealong-load`: measures what a running system does. `batches` loads the aggregator as agents do, `json` as services do, `bytes` looks at
+//! what lies in the lake then, `rest` at both programs when nothing happens, `idle` at the agent with many silent connections.
 //!
 //! Prints tables; exits with 1 when something was lost. Compares no proxies: that is `proxy.sh` beside it.
 
 mod access_log;
 mod batches;
+mod bytes;
 mod delivery;
 mod frames;
 mod fresh;
@@ -40,6 +41,8 @@ struct Arguments {
 enum Command {
     /// Events a second through POST /v1/batches, acknowledged when fsynced
     Batches(batches::Options),
+    /// What a row takes in the lake, column by column, beside what entropy allows
+    Bytes(bytes::Options),
     /// JSON events a second through POST /batch-track, acknowledged when fsynced
     Json(json::Options),
     /// Goodput, memory and health at many times what can be taken
@@ -66,6 +69,7 @@ fn run(arguments: Arguments) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     match arguments.command {
         Command::Batches(options) => runtime.block_on(batches::run(options, &binaries)),
+        Command::Bytes(options) => runtime.block_on(bytes::run(options, &binaries)),
         Command::Json(options) => runtime.block_on(json::run(options, &binaries)),
         Command::Overload(options) => runtime.block_on(overload::run(options, &binaries)),
         Command::Idle(options) => runtime.block_on(idle::run(options, &binaries)),

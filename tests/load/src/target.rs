@@ -38,19 +38,24 @@ impl Which {
         if let (Some(url), Some(pid)) = (&self.aggregator, self.pid) {
             return Ok(Target { url: url.trim_end_matches('/').to_owned(), pid, _started: None });
         }
-        let folder = tempfile::Builder::new().prefix("ridealong-load-").tempdir().context("cannot make a folder")?;
-        let data = self.data.clone().unwrap_or_else(|| folder.path().join("data"));
-        let data = data.to_string_lossy();
-        let mut arguments = vec!["serve", "--listen", "127.0.0.1:0", "--data", &data];
-        arguments.extend(self.flags.iter().map(String::as_str));
-        let log = folder.path().join("aggregator.log");
-        let program = Program::start(&binaries.join("ridealong-aggregator"), &arguments, &log)?;
-        let url = program.addresses[0].clone();
-        Ok(Target { url, pid: program.pid(), _started: Some((program, folder)) })
+        Target::start(self.data.as_deref(), &self.flags, binaries)
     }
 }
 
 impl Target {
+    /// Starts one on a folder; without it on one that goes afterwards.
+    pub fn start(data: Option<&Path>, flags: &[String], binaries: &Path) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("ridealong-load-").tempdir().context("cannot make a folder")?;
+        let data = data.map_or_else(|| folder.path().join("data"), Path::to_owned);
+        let data = data.to_string_lossy();
+        let mut arguments = vec!["serve", "--listen", "127.0.0.1:0", "--data", &data];
+        arguments.extend(flags.iter().map(String::as_str));
+        let log = folder.path().join("aggregator.log");
+        let program = Program::start(&binaries.join("ridealong-aggregator"), &arguments, &log)?;
+        let url = program.addresses[0].clone();
+        Ok(Self { url, pid: program.pid(), _started: Some((program, folder)) })
+    }
+
     /// How long a flush of everything takes.
     pub async fn flush(&self) -> Result<Duration> {
         let started = Instant::now();

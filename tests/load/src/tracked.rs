@@ -40,24 +40,27 @@ pub struct Tracked {
     random: fastrand::Rng,
     time_us: i64,
     service: String,
+    /// Ids made at the events' times, as callers do, and not all at once.
+    whole: bool,
 }
 
 impl Tracked {
-    pub fn new(service: &str, seed: u64, start: Timestamp) -> Self {
-        Self { random: fastrand::Rng::with_seed(seed), time_us: start.micros(), service: service.to_owned() }
+    pub fn new(service: &str, seed: u64, start: Timestamp, whole: bool) -> Self {
+        Self { random: fastrand::Rng::with_seed(seed), time_us: start.micros(), service: service.to_owned(), whole }
     }
 
     /// As a caller would send it.
     pub fn json(&mut self) -> Value {
         let random = &mut self.random;
         self.time_us += (-GAP_US * random.f64().max(1e-9).ln()) as i64;
+        let id = if self.whole { id_at(self.time_us, random) } else { EventId::draw() };
         let visitor = random.u32(0..VISITORS);
         let version = (90 + random.u32(0..VERSIONS)).to_string();
         let user_agent = USER_AGENTS[random.usize(0..USER_AGENTS.len())].replace("{}", &version);
         let (event_type, category) = kind(random);
         let page = random.u32(0..PAGES);
         json!({
-            "eventId": EventId::draw().to_string(),
+            "eventId": id.to_string(),
             "timestamp": Timestamp(self.time_us).to_string(),
             "eventType": event_type,
             "eventCategory": category,
@@ -86,6 +89,12 @@ impl Tracked {
         let now = Timestamp(self.time_us);
         TrackedEvent::from_json(&self.json(), &Defaults::default(), now).context("an event made up here is no event")
     }
+}
+
+/// A UUIDv7 whose random bits are all drawn.
+fn id_at(time_us: i64, random: &mut fastrand::Rng) -> EventId {
+    let high = ((time_us / 1_000) as u64) << 16 | 0x7000 | random.u64(0..0x1000);
+    EventId::from_u128(u128::from(high) << 64 | u128::from(0b10 << 62 | random.u64(0..1 << 62)))
 }
 
 fn kind(random: &mut fastrand::Rng) -> (&'static str, &'static str) {

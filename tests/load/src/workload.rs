@@ -1,6 +1,7 @@
 //! Request rows as agents make them: from the lines of a real log over and over, or from lines made up with about the
 //! cardinalities of a real web site. Times, durations and ids are ours: a log has no durations.
 
+use ridealong_agent::privacy::{Privacy, PrivacySettings, Salt};
 use ridealong_agent::route::Routes;
 use ridealong_common::ids::EventId;
 use ridealong_common::rows::RequestRow;
@@ -42,6 +43,8 @@ pub fn made_up(seed: u64) -> Vec<Line> {
             protocol: if random.u32(0..14) == 0 { "HTTP/1.0" } else { "HTTP/1.1" },
             status,
             response_bytes: if status == 200 { random.u64(200..60_000) } else { 0 },
+            client: None,
+            user_agent: None,
         }
     };
     (0..LINES).map(|_| line(&mut random)).collect()
@@ -56,10 +59,13 @@ pub struct Workload<'a> {
     time_us: i64,
     id_high: u64,
     id_low: u64,
+    /// With all that an agent records by default, and lines drawn one by one.
+    whole: bool,
+    privacy: Privacy,
 }
 
 impl<'a> Workload<'a> {
-    pub fn new(lines: &'a [Line], seed: u64, start: Timestamp) -> Self {
+    pub fn new(lines: &'a [Line], seed: u64, start: Timestamp, whole: bool) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
         Self {
             at: random.usize(0..lines.len()),
@@ -69,12 +75,14 @@ impl<'a> Workload<'a> {
             routes: Routes::default(),
             random,
             time_us: start.micros(),
+            whole,
+            privacy: Privacy::new(PrivacySettings::default(), Salt::draw()),
         }
     }
 
     pub fn row(&mut self) -> RequestRow {
         let line = &self.lines[self.at];
-        self.at = (self.at + 1) % self.lines.len();
+        self.at = if self.whole { self.random.usize(0..self.lines.len()) } else { (self.at + 1) % self.lines.len() };
         self.time_us += (-GAP_US * self.random.f64().max(1e-9).ln()) as i64;
         // As the agent's: milliseconds, bits of the thread, a counter.
         let id =
@@ -82,7 +90,7 @@ impl<'a> Workload<'a> {
         self.id_low += 1;
         // Most answers within 2 ms, a long tail.
         let ttfb_us = (400.0 * (self.random.f64() * 1.5).exp() / self.random.f64().max(1e-3).sqrt()) as u64;
-        RequestRow {
+        let row = RequestRow {
             event_id: EventId::from_u128(id),
             timestamp: Timestamp(self.time_us),
             method: line.method.clone().into(),
@@ -96,6 +104,25 @@ impl<'a> Workload<'a> {
             response_bytes: line.response_bytes,
             sample_weight: 1.0,
             ..RequestRow::default()
+        };
+        if self.whole { self.completed(row, line) } else { row }
+    }
+
+    /// With what a log does not tell, or `batches` leaves out.
+    fn completed(&mut self, row: RequestRow, line: &Line) -> RequestRow {
+        let request_complete_us = 8 + self.random.u64(0..30);
+        let upstream_connected_us = request_complete_us + 5 + self.random.u64(0..20);
+        let ttfb_us = row.ttfb_us.map(|ttfb| ttfb + upstream_connected_us);
+        let duration_us = row.duration_us + upstream_connected_us;
+        RequestRow {
+            duration_us,
+            ttfb_us,
+            request_complete_us: Some(request_complete_us),
+            upstream_connected_us: Some(upstream_connected_us),
+            response_complete_us: ttfb_us.map(|ttfb| (duration_us - self.random.u64(3..20)).max(ttfb)),
+            client_address: line.client.and_then(|client| self.privacy.client_address(client)).map(Into::into),
+            user_agent: line.user_agent.clone(),
+            ..row
         }
     }
 }

@@ -102,7 +102,7 @@ async fn try_anew(shared: &Shared, tenant: &str, people: &People) -> std::result
 async fn visits_in(shared: &Shared, file: &ColdFile, people: &People) -> Result<Vec<RecordBatch>> {
     let columns = Table::Events.columns().iter().enumerate();
     let columns: Vec<usize> = columns.filter(|(_, column)| READ.contains(&column.name)).map(|(at, _)| at).collect();
-    let mut rows = rows_of(&shared.mutations.session, Table::Events, file, &columns, &[])?;
+    let mut rows = rows_of(shared.reading(), Table::Events, file, &columns, &[])?;
     let mut found = Vec::new();
     while let Some(batch) = rows.next().await {
         let batch = batch?;
@@ -125,13 +125,20 @@ pub(crate) async fn commit(shared: &Shared, log: &mut DeltaLog, anew: &mut Anew)
     if shared.mutations.last_of(&events) != anew.seen || !anew.found.keys().all(is_there) {
         return Ok(false);
     }
+    // What is in memory goes along; nothing is added to it before the last of these.
+    let taken = of(Table::Visits).hot.len();
+    let last = taken.checked_sub(1).and_then(|at| Some(shared.tables.look(&key).0.get(at)?.0));
+    let position = match last {
+        Some(position) => position,
+        None => log.position().await.map_err(|error| with_causes(&error))?,
+    };
     let prepared = prepare(shared, anew, &present, &of(Table::Visits)).await;
     let (added, removed) = prepared.map_err(|error| error.strip_backtrace())?;
-    let transactions = vec![log.transaction(snapshot.position)];
+    let transactions = vec![log.transaction(position)];
     let change = Change { added, removed, transactions, kind: ChangeKind::Rewrite { seen: u64::MAX } };
     log.commit_surely(change).await.map_err(|error| with_causes(&error))?;
     let cold = log.cold().map_err(|error| with_causes(&error))?;
-    shared.tables.swap(&key, cold, snapshot.position);
+    shared.tables.swap(&key, cold, position);
     Ok(true)
 }
 
@@ -156,7 +163,7 @@ async fn prepare(
     for batch in &present.hot {
         visits.push(filter_record_batch(batch, &not(&anew.people.named_in(batch))?)?);
     }
-    let place = shared.places.known(&anew.key());
+    let place = shared.places.of(&anew.key()).await.map_err(|error| DataFusionError::External(Box::new(error)))?;
     let (mut added, mut removed) = (Vec::new(), Vec::new());
     for file in &present.cold.files {
         if let Some(files) = rest_of(shared, &place, file, &anew.people).await? {
@@ -175,7 +182,7 @@ async fn prepare(
 /// A file of visits without those of these people; None when it has none of them.
 async fn rest_of(shared: &Shared, place: &Place, file: &ColdFile, people: &People) -> Result<Option<Vec<Add>>> {
     let columns: Vec<usize> = (0..Table::Visits.columns().len()).collect();
-    let mut rows = rows_of(&shared.mutations.session, Table::Visits, file, &columns, &[])?;
+    let mut rows = rows_of(shared.reading(), Table::Visits, file, &columns, &[])?;
     let mut writer = TableWriter::new(place.clone(), Table::Visits);
     let mut is_touched = false;
     let mut before = Vec::new();

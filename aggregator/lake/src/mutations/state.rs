@@ -15,14 +15,12 @@ use ridealong_wal::journal::JournalError;
 use ridealong_wal::{LogId, Position};
 use serde_json::Value;
 use thiserror::Error;
-use url::Url;
 
 use super::condition;
 use super::journal::{Entry, Journal, Kept, Record};
 use super::mutation::{Action, Mutation, Ready};
 use super::people::People;
 use crate::hot::TableKey;
-use crate::place::Place;
 
 #[derive(Debug, Error)]
 pub enum OpenError {
@@ -55,13 +53,6 @@ struct Inner {
 }
 
 impl Mutations {
-    /// Files may lie there from now on.
-    pub fn know(&self, place: &Place) {
-        if let Some(url) = Url::parse(&place.store_url()).ok().filter(|_| place.local().is_none()) {
-            self.session.register_object_store(&url, Arc::clone(place.store()));
-        }
-    }
-
     pub fn open(disk: Arc<dyn Disk>, session: SessionContext, log: LogId) -> Result<Self, OpenError> {
         let (journal, kept) = Journal::open(disk)?;
         let mut ready = BTreeMap::new();
