@@ -17,6 +17,14 @@ const LOG_BYTES_MIN: u64 = 192 << 20;
 /// Below this, what the program takes without any load would put senders off for ever.
 const MEMORY_BYTES_MIN: u64 = 256 << 20;
 
+/// Far longer than any query: files are in use while one runs.
+const VACUUM_AFTER_MIN: Duration = Duration::from_secs(600);
+/// A table forgets after so long when it took a file out.
+const VACUUM_AFTER_MAX: Duration = Duration::from_secs(3 * 86_400);
+
+/// More often than this a job would run without a pause.
+const EVERY_MIN: Duration = Duration::from_secs(1);
+
 pub const SETTINGS: &[Setting] = &[
     Setting::new(
         "data",
@@ -61,6 +69,15 @@ pub const SETTINGS: &[Setting] = &[
     Setting::new("ids-max", "N", "Event ids remembered to find repeats, at 24 bytes of memory each").default("4194304"),
     Setting::new("ids-window", "DURATION", "How long an event id is remembered, as far as ids-max allows")
         .default("7d"),
+    Setting::new("archive", "DIR|URL", "Where days go that a tenant's retention archives; queries find them there"),
+    Setting::new("compact-every", "DURATION", "How often small files are joined; 0s: only when asked").default("5m"),
+    Setting::new("rewrite-every", "DURATION", "How often deletions and corrections are written into the files")
+        .default("1m"),
+    Setting::new("retain-every", "DURATION", "How often days older than a tenant keeps them are archived or dropped")
+        .default("1h"),
+    Setting::new("vacuum-every", "DURATION", "How often files that no table names any more are deleted").default("6h"),
+    Setting::new("vacuum-after", "DURATION", "How long a file stays after it was taken out of its table")
+        .default("24h"),
     Setting::new(
         "geo-file",
         "FILE",
@@ -86,6 +103,12 @@ pub struct Config {
     pub queries_max: u64,
     pub ids_max: u64,
     pub ids_window: Duration,
+    pub archive: Option<String>,
+    pub compact_every: Duration,
+    pub rewrite_every: Duration,
+    pub retain_every: Duration,
+    pub vacuum_every: Duration,
+    pub vacuum_after: Duration,
     pub geo_file: Option<PathBuf>,
     pub log_level: String,
     pub log_json: bool,
@@ -127,12 +150,26 @@ impl Config {
             queries_max,
             ids_max,
             ids_window: read.required("ids-window"),
+            archive: read.optional("archive"),
+            compact_every: read.required("compact-every"),
+            rewrite_every: read.required("rewrite-every"),
+            retain_every: read.required("retain-every"),
+            vacuum_every: read.required("vacuum-every"),
+            vacuum_after: read.required("vacuum-after"),
             geo_file: read.optional("geo-file"),
             log_level: read.required("log-level"),
             log_json: log_format == "json",
         };
         if config.log_max.bytes() < LOG_BYTES_MIN {
             read.fault("log-max", "must be at least 192MiB: the largest batch has to fit with room to spare");
+        }
+        if !(VACUUM_AFTER_MIN..=VACUUM_AFTER_MAX).contains(&config.vacuum_after) {
+            read.fault("vacuum-after", "must lie between 10m, as queries may still read the file, and 3d");
+        }
+        for (key, every) in config.schedule() {
+            if !every.is_zero() && every < EVERY_MIN {
+                read.fault(key, "must be at least 1s, or 0s: only when asked");
+            }
         }
         if config.hot_memory < config.flush_memory {
             read.fault("hot-memory", "must not be below flush-memory, or no flush is ever due");
@@ -145,6 +182,15 @@ impl Config {
         }
         read.finish()?;
         Ok(config)
+    }
+
+    fn schedule(&self) -> [(&'static str, Duration); 4] {
+        [
+            ("compact-every", self.compact_every),
+            ("rewrite-every", self.rewrite_every),
+            ("retain-every", self.retain_every),
+            ("vacuum-every", self.vacuum_every),
+        ]
     }
 }
 

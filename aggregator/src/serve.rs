@@ -6,14 +6,17 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use ridealong_api::{Disk, Limits, Services, router};
 use ridealong_catalog::Catalog;
 use ridealong_edge::body::Bodies;
 use ridealong_enrich::Places;
 use ridealong_ingest::{Admission, Enricher, Ingest};
+use ridealong_jobs::{Jobs, Schedule};
 use ridealong_lake::{Lake, LakeOptions, Place};
 use ridealong_model::budget::Budget;
+use ridealong_model::jobs::Job;
+use ridealong_model::location::Location;
 use ridealong_query::{Engine, EngineOptions};
 use ridealong_wal::disk::RealDisk;
 use ridealong_wal::{OpenError, Wal, WalOptions};
@@ -47,8 +50,11 @@ pub fn serve(config: Config, unknown_variables: &[String], salvage: bool) -> Res
     let budget = Budget::new(config.memory_max.bytes());
     memory::watch(Arc::clone(&budget))?;
     let lake = start_lake(&config, &data, &wal, &budget, &catalog)?;
+    let jobs = start_jobs(&config, &data, &lake)?;
     let ingest = Ingest::new(wal.clone(), catalog.clone(), enricher.clone());
-    let engine = start_engine(&config, &lake, &ingest, &catalog, &budget)?;
+    let engine = start_engine(&config, &lake, &budget)?;
+    let engine = engine.with_ledger(Arc::new(ingest.clone())).with_segments(Arc::new(catalog.clone()));
+    let engine = Arc::new(engine.with_jobs(Arc::new(jobs.clone())));
     let services = Services {
         ingest,
         catalog,
@@ -57,6 +63,8 @@ pub fn serve(config: Config, unknown_variables: &[String], salvage: bool) -> Res
         engine: Arc::clone(&engine) as _,
         lake: Arc::new(lake.clone()),
         mutate: Arc::new(lake.clone()),
+        jobs: jobs.clone(),
+        has_archive: config.archive.is_some(),
         disk: disk(&data),
         bodies: Bodies::new(BODIES_BYTES_MAX),
         limits: Limits { request_timeout: REQUEST_TIMEOUT },
@@ -67,7 +75,10 @@ pub fn serve(config: Config, unknown_variables: &[String], salvage: bool) -> Res
         .enable_all()
         .build()
         .context("cannot start the threads of the API")?;
+    let scheduled = runtime.spawn(jobs.run());
     let served = runtime.block_on(serve_http(&config, services, started));
+    // Not waited for: a job may be killed at any point.
+    scheduled.abort();
     runtime.shutdown_timeout(Duration::from_millis(200));
     engine.close();
     lake.close();
@@ -130,7 +141,6 @@ fn start_enricher(config: &Config) -> Result<Enricher> {
 }
 
 fn start_lake(config: &Config, data: &Path, wal: &Wal, budget: &Arc<Budget>, catalog: &Catalog) -> Result<Lake> {
-    let journal = RealDisk::new(&data.join("mutations")).context("cannot make the folder of mutations")?;
     let place = match &config.data.bucket {
         Some(url) => Place::bucket(url).with_context(|| format!("cannot keep tables at {url}"))?,
         None => Place::folder(data.join("lake")),
@@ -143,25 +153,49 @@ fn start_lake(config: &Config, data: &Path, wal: &Wal, budget: &Arc<Budget>, cat
     options.flush_bytes = config.flush_memory.bytes() as usize;
     options.hot_bytes_max = config.hot_memory.bytes() as usize;
     options.budget = Arc::clone(budget);
+    options.archive = config.archive.as_deref().map(archive).transpose()?;
+    options.retention = Arc::new(catalog.clone());
+    options.vacuum_after = config.vacuum_after;
     Lake::open(options, wal.clone()).context("cannot open the lake")
 }
 
-fn start_engine(
-    config: &Config,
-    lake: &Lake,
-    ingest: &Ingest,
-    catalog: &Catalog,
-    budget: &Arc<Budget>,
-) -> Result<Arc<Engine>> {
+/// Where old days go.
+fn archive(place: &str) -> Result<Place> {
+    if place.contains("://") {
+        return match Location::parse(place) {
+            Ok(Location::Bucket(url)) => {
+                Place::bucket(&url).with_context(|| format!("cannot keep the archive at {url}"))
+            }
+            Ok(Location::Folder(_)) => bail!("archive must be a folder or s3://BUCKET/PREFIX, this is {place}"),
+            Err(problem) => bail!("archive {place:?} {problem}"),
+        };
+    }
+    let folder = Path::new(place);
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot make the archive {}", folder.display()))?;
+    Ok(Place::folder(folder.canonicalize().context("cannot find the archive")?))
+}
+
+fn start_jobs(config: &Config, data: &Path, lake: &Lake) -> Result<Jobs> {
+    let every = [
+        (Job::Compact, config.compact_every),
+        (Job::Rewrite, config.rewrite_every),
+        (Job::Archive, config.retain_every),
+        (Job::Retain, config.retain_every),
+        (Job::Vacuum, config.vacuum_every),
+    ];
+    let schedule = Schedule(every.into_iter().filter(|(_, every)| !every.is_zero()).collect());
+    let disk = RealDisk::new(data).context("cannot find the data folder")?;
+    Ok(Jobs::open(Arc::new(lake.clone()), &schedule, Arc::new(disk)))
+}
+
+fn start_engine(config: &Config, lake: &Lake, budget: &Arc<Budget>) -> Result<Engine> {
     let options = EngineOptions {
         threads: config.query_threads,
         memory_bytes: config.query_memory.bytes() as usize,
         budget: Arc::clone(budget),
         queries_max: config.queries_max as usize,
     };
-    let engine = Engine::start(lake.clone(), options).context("cannot start the query engine")?;
-    let engine = engine.with_ledger(Arc::new(ingest.clone())).with_segments(Arc::new(catalog.clone()));
-    Ok(Arc::new(engine))
+    Engine::start(lake.clone(), options).context("cannot start the query engine")
 }
 
 fn disk(data: &Path) -> Disk {

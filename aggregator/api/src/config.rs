@@ -14,6 +14,7 @@ use ridealong_model::segment::SEGMENTS_MAX;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::retention;
 use crate::services::Services;
 
 /// A hundred segments with long conditions.
@@ -34,12 +35,14 @@ pub(crate) async fn put(
         let checked = services.segment_check.check(&condition).await;
         checked.map_err(|fault| invalid(format!("segment {name:?}: {fault}")))?;
     }
-    let (catalog, tenant) = (services.catalog.clone(), services.tenant());
+    let (catalog, tenant, has_archive) = (services.catalog.clone(), services.tenant(), services.has_archive);
     if asked.contains_key("location") && services.lake.status().tables.iter().any(|it| it.tenant == tenant.as_str()) {
         return Err(invalid("location can be set only as long as the tenant has no rows".to_owned()));
     }
     // Writes and syncs a file: the threads of the API must not wait for that.
-    let changed = tokio::task::spawn_blocking(move || catalog.change(&tenant, |settings| apply(settings, asked))).await;
+    let changed =
+        tokio::task::spawn_blocking(move || catalog.change(&tenant, |settings| apply(settings, asked, has_archive)))
+            .await;
     match changed {
         Ok(Ok(settings)) => Ok(Json(shown(&settings))),
         Ok(Err(ChangeError::Invalid(fault))) => Err(invalid(fault)),
@@ -65,13 +68,14 @@ fn shown(settings: &TenantSettings) -> Value {
     serde_json::to_value(settings).unwrap_or_default()
 }
 
-fn apply(settings: &mut TenantSettings, asked: Map<String, Value>) -> Result<(), String> {
+fn apply(settings: &mut TenantSettings, asked: Map<String, Value>, has_archive: bool) -> Result<(), String> {
     for (key, value) in asked {
         match key.as_str() {
             "corrections" => correct(settings, value)?,
             "segments" => settings.segments = read_segments(&value)?,
             "location" => settings.location = read_location(&value)?,
-            _ => return Err(unknown(&key, &["corrections", "location", "segments"])),
+            "retention" => settings.retention = retention::read(&value, has_archive)?,
+            _ => return Err(unknown(&key, &["corrections", "location", "retention", "segments"])),
         }
     }
     Ok(())

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use ridealong_model::budget::Account;
+use ridealong_model::jobs::{JobStatus, JobsSource};
 use ridealong_model::query::{QueryError, QueryRequest};
 use serde::Serialize;
 use serde_json::json;
@@ -51,8 +52,14 @@ pub(crate) async fn ready(State(services): State<Services>) -> (StatusCode, Stri
 }
 
 pub(crate) async fn health(State(services): State<Services>) -> (StatusCode, Json<serde_json::Value>) {
-    let checks =
-        [disk(&services), memory(&services), log(&services).await, flushes(&services), queries(&services).await];
+    let checks = [
+        disk(&services),
+        memory(&services),
+        log(&services).await,
+        flushes(&services),
+        jobs(&services),
+        queries(&services).await,
+    ];
     let worst = checks.iter().map(|check| check.status).max().unwrap_or(Status::Ok);
     let code = if worst == Status::Failing { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     (code, Json(json!({ "status": worst, "uptimeSeconds": services.started.elapsed().as_secs(), "checks": checks })))
@@ -132,6 +139,18 @@ fn flushes(services: &Services) -> Check {
         value,
         threshold: "degraded while the last flush failed, failing when the log cannot be read".into(),
     }
+}
+
+fn jobs(services: &Services) -> Check {
+    let jobs = services.jobs.jobs();
+    let failed = |job: &JobStatus| Some(format!("{}: {}", job.job, job.last.as_ref()?.result.as_ref().err()?));
+    let failed: Vec<String> = jobs.iter().filter_map(failed).collect();
+    let (status, value) = if failed.is_empty() {
+        (Status::Ok, format!("{} runs", jobs.iter().map(|job| job.runs).sum::<u64>()))
+    } else {
+        (Status::Degraded, failed.join("; "))
+    };
+    Check { name: "jobs", status, value, threshold: "degraded when the last run of any has failed".into() }
 }
 
 async fn queries(services: &Services) -> Check {

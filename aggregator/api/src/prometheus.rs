@@ -7,6 +7,7 @@ use axum::extract::State;
 use ridealong_common::time::Timestamp;
 use ridealong_edge::prometheus::Text;
 use ridealong_ingest::{DoorTally, TallySnapshot};
+use ridealong_model::jobs::{JobStatus, JobsSource};
 use ridealong_model::lake::LakeStatus;
 use ridealong_wal::{Books, ProducerBooks, TableBooks};
 
@@ -27,6 +28,7 @@ pub(crate) async fn metrics(State(services): State<Services>) -> Text {
     doors(&mut text, &services.ingest.tally());
     log(&mut text, &books);
     lakes(&mut text, &lake);
+    jobs(&mut text, &services.jobs.jobs());
     lags(&mut text, &services, &lake);
     text.single("ridealong_uptime_seconds", "gauge", "Since the start.", services.started.elapsed().as_secs());
     text
@@ -123,6 +125,23 @@ fn lakes(text: &mut Text, lake: &LakeStatus) {
     text.single("ridealong_lake_flushes_failed_total", "counter", "Flushes that failed.", lake.flushes_failed);
     let help = "Entries of the log that could not be read as rows.";
     text.single("ridealong_lake_unreadable_total", "counter", help, lake.unreadable);
+}
+
+fn jobs(text: &mut Text, jobs: &[JobStatus]) {
+    let families: [(&str, &str, &str, Of<JobStatus>); 4] = [
+        ("ridealong_job_runs_total", "counter", "Runs that have ended, by job.", |job| job.runs),
+        ("ridealong_job_failures_total", "counter", "Runs that have failed, by job.", |job| job.failures),
+        ("ridealong_job_duration_milliseconds_total", "counter", "Time of all runs, by job.", |job| job.duration_ms),
+        ("ridealong_job_failing", "gauge", "1 when the last run has failed, by job.", |job| {
+            u64::from(job.last.as_ref().is_some_and(|last| last.result.is_err()))
+        }),
+    ];
+    for (name, kind, help, of) in families {
+        text.family(name, kind, help);
+        for job in jobs {
+            text.sample(name, &[("job", job.job.name())], of(job));
+        }
+    }
 }
 
 fn lags(text: &mut Text, services: &Services, lake: &LakeStatus) {

@@ -10,7 +10,8 @@ use tower_http::timeout::TimeoutLayer;
 
 use crate::services::Services;
 use crate::{
-    batches, config, event, events, flush, health, mutations, performance, prometheus, quarantine, query, recent, stats,
+    batches, config, event, events, flush, health, jobs, mutations, performance, prometheus, quarantine, query, recent,
+    retention, stats,
 };
 use ridealong_edge::Failure;
 use ridealong_edge::loopback::require_loopback_host;
@@ -31,6 +32,10 @@ pub fn router(services: Services) -> Router {
         .route("/stats", get(stats::stats))
         .route("/performance", get(performance::performance))
         .route("/recent", get(recent::recent))
+        .route("/jobs", get(jobs::list))
+        .route("/jobs/{name}", get(jobs::one))
+        .route("/jobs/{name}/run", post(jobs::run))
+        .route("/retention", get(retention::get).put(retention::put))
         .route("/flush", post(flush::flush));
     Router::new()
         .nest("/api/analytics", analytics)

@@ -10,6 +10,7 @@ use ridealong_catalog::Catalog;
 use ridealong_edge::Failure;
 use ridealong_edge::body::{Bodies, Held, announced, discard};
 use ridealong_ingest::{Admission, Ingest};
+use ridealong_jobs::Jobs;
 use ridealong_model::budget::Share;
 use ridealong_model::lake::Lake;
 use ridealong_model::mutation::Mutate;
@@ -32,6 +33,9 @@ pub struct Services {
     pub lake: Arc<dyn Lake>,
     /// Deletes and corrects what is stored.
     pub mutate: Arc<dyn Mutate>,
+    pub jobs: Jobs,
+    /// Whether there is a place for days that are kept and seldom read.
+    pub has_archive: bool,
     pub disk: Disk,
     pub bodies: Bodies,
     pub limits: Limits,

@@ -44,7 +44,7 @@ pub(crate) async fn stats(State(services): State<Services>) -> Result<Json<Value
         "quarantined": sum(|table| table.rows_quarantined),
         "missing": of_producers(|producer| producer.missing),
         "refused": { "frames": doors[0].refused_batches.values().sum::<u64>(), "events": doors[1].refused_rows() },
-        "dropped": { "unreadable": lake.unreadable },
+        "dropped": { "unreadable": lake.unreadable, "retention": retained(&lake) },
         "conflicts": books.conflicts,
         "balance": balance(&books),
         "lag": lag::of(&services.ingest, &lake, Timestamp::now()),
@@ -59,6 +59,13 @@ pub(crate) async fn stats(State(services): State<Services>) -> Result<Json<Value
         "log": log(&books),
         "lake": lake_entry(&lake),
     })))
+}
+
+/// Rows that were stored and are gone because their time was over, of the tables that `stored` counts.
+fn retained(lake: &LakeStatus) -> u64 {
+    let sent = Table::ALL.into_iter().filter(|table| *table != Table::Quarantine);
+    let sent: Vec<&str> = sent.map(Table::name).collect();
+    lake.tables.iter().filter(|table| sent.contains(&table.table)).map(|table| table.dropped_rows).sum()
 }
 
 /// The caller's part; what is of the whole process stays.

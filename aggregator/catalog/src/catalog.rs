@@ -6,14 +6,17 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
+use ridealong_common::table::Table;
 use ridealong_common::time::Timestamp;
 use ridealong_model::location::{Location, Locations};
+use ridealong_model::retention::{Retention, RetentionRules};
 use ridealong_model::segment::{self, SegmentRules};
 use ridealong_model::tenant::TenantId;
 use ridealong_wal::disk::Disk;
 use thiserror::Error;
 
 use crate::journal::{Journal, Op, OpenError};
+use crate::retention;
 use crate::settings::{Corrections, Segment, TenantSettings};
 
 /// Cheap to clone; reading takes no lock.
@@ -32,6 +35,7 @@ struct Inner {
 struct Kept {
     settings: Arc<TenantSettings>,
     segments: Arc<[segment::Segment]>,
+    retention: BTreeMap<Table, Retention>,
 }
 
 #[derive(Debug, Error)]
@@ -103,9 +107,19 @@ impl Locations for Catalog {
     }
 }
 
+impl RetentionRules for Catalog {
+    /// What is made of events grows old with them.
+    fn retention(&self, tenant: &str, table: Table) -> Retention {
+        let table = if table == Table::Visits { Table::Events } else { table };
+        let tenants = self.inner.tenants.load();
+        let kept = TenantId::parse(tenant).ok().and_then(|tenant| tenants.get(&tenant));
+        kept.and_then(|kept| kept.retention.get(&table).copied()).unwrap_or_default()
+    }
+}
+
 impl fmt::Debug for Catalog {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("Catalog")
+        out.debug_struct("Catalog").finish_non_exhaustive()
     }
 }
 
@@ -115,7 +129,8 @@ impl Kept {
             name: name.clone(),
             condition: condition.clone(),
         };
-        Self { segments: settings.segments.iter().map(rule).collect(), settings: Arc::new(settings) }
+        let retention = retention::in_force(&settings.retention);
+        Self { segments: settings.segments.iter().map(rule).collect(), retention, settings: Arc::new(settings) }
     }
 }
 

@@ -4,8 +4,10 @@
 
 mod catalog;
 mod journal;
+mod retention;
 mod settings;
 
 pub use catalog::{Catalog, ChangeError};
 pub use journal::OpenError;
+pub use retention::{Retentions, TableRetention};
 pub use settings::{Corrections, Segment, TenantSettings};

@@ -4,6 +4,8 @@ use ridealong_model::location::Location;
 use ridealong_model::segment::{CONDITION_BYTES_MAX, SEGMENTS_MAX};
 use serde::{Deserialize, Serialize};
 
+use crate::retention::{self, Retentions};
+
 const SEGMENT_NAME_BYTES_MAX: usize = 64;
 
 /// All that one tenant has set.
@@ -15,6 +17,9 @@ pub struct TenantSettings {
     /// Below which the tenant's tables lie, when not beside those of the others: see [`Location`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub location: Option<String>,
+    /// A table that is not in it keeps its rows for ever.
+    #[serde(skip_serializing_if = "Retentions::is_empty")]
+    pub retention: Retentions,
 }
 
 /// What may be changed in an event before it is stored. Each off until it is switched on; each change is logged in the
@@ -56,7 +61,7 @@ impl TenantSettings {
             let twice = self.segments[..at].iter().any(|other| other.name == segment.name);
             if twice { Some(format!("segment {:?} stands twice", segment.name)) } else { segment.fault() }
         };
-        self.segments.iter().enumerate().find_map(repeated)
+        self.segments.iter().enumerate().find_map(repeated).or_else(|| retention::fault(&self.retention))
     }
 }
 

@@ -24,6 +24,7 @@ use crate::delta::{Change, ChangeKind};
 use crate::flush::with_causes;
 use crate::hot::TableKey;
 use crate::lake::Shared;
+use crate::snapshot::ColdFile;
 
 use merge::merge;
 use plan::{Merge, plan};
@@ -72,7 +73,8 @@ pub(crate) async fn relieve(shared: Arc<Shared>, one_job: Arc<Mutex<()>>) {
 async fn run_table(shared: &Shared, key: &TableKey, outcome: &mut Outcome) -> Result<(), JobFailure> {
     for _ in 0..ROUNDS_MAX {
         let cold = shared.tables.cold(key);
-        let due = plan(&cold.files, chrono::Utc::now().timestamp_micros());
+        let present: Vec<ColdFile> = cold.files.iter().filter(|file| !file.archived).cloned().collect();
+        let due = plan(&present, chrono::Utc::now().timestamp_micros());
         if due.is_empty() {
             return Ok(());
         }

@@ -2,6 +2,8 @@
 //!
 //! Each commit carries the application transaction `wal/{log id}` with the log position up to which the table holds the
 //! log's rows. Reading it back says where a restart goes on, and makes a commit that was made but not noticed harmless.
+//! Commits that take files away for good carry `retained`, those that take them to the archive `archived`: how many rows
+//! have gone that way so far. So the books can say where every row is.
 
 mod history;
 
@@ -13,6 +15,7 @@ use ridealong_engine::datafusion::arrow::array::RecordBatch;
 use ridealong_engine::datafusion::arrow::compute::{concat_batches, sort_to_indices, take_record_batch};
 use ridealong_engine::datafusion::arrow::datatypes::Schema;
 use ridealong_engine::datafusion::arrow::error::ArrowError;
+use ridealong_engine::deltalake::kernel::LogicalFileView;
 use ridealong_engine::deltalake::kernel::engine::arrow_conversion::TryFromArrow;
 use ridealong_engine::deltalake::kernel::transaction::{CommitBuilder, CommitProperties, TableReference};
 use ridealong_engine::deltalake::kernel::{Action, Add, StructField, Transaction};
@@ -29,6 +32,9 @@ use crate::store::make_folder;
 use crate::torn;
 use crate::write::{FILE_BYTES_MAX, TableWriter, WriteError, has_bounds};
 
+/// Application transactions that count rows.
+const RETAINED: &str = "retained";
+const ARCHIVED: &str = "archived";
 /// Memory of the rows that are joined and sorted at once.
 const PIECE_BYTES: usize = 32 << 20;
 
@@ -64,6 +70,16 @@ pub(crate) struct DeltaLog {
     delta: DeltaTable,
     /// A commit failed, and may still arrive: a bucket's answer may be lost, and a put be slow.
     is_uncertain: bool,
+    gone: Gone,
+}
+
+/// Rows that were in the table and are not any more, as of its present version.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Gone {
+    /// Their time was over.
+    pub retained: u64,
+    /// They were taken to the archive.
+    pub archived: u64,
 }
 
 /// What a version changes.
@@ -79,7 +95,7 @@ impl Change {
     /// Whether it knows all that has been done to the file.
     pub fn may_remove(&self, file: &ColdFile) -> bool {
         match self.kind {
-            ChangeKind::Drop => true,
+            ChangeKind::Drop { .. } | ChangeKind::Archive { .. } => true,
             ChangeKind::Rewrite { seen } => file.pending.iter().all(|mutation| mutation.number <= seen),
             ChangeKind::Append | ChangeKind::Rearrange => file.pending.is_empty(),
         }
@@ -94,8 +110,10 @@ pub(crate) enum ChangeKind {
     Rearrange,
     /// Other rows, or fewer, in place of some: what the mutations up to this one make of them.
     Rewrite { seen: u64 },
-    /// Whole files go.
-    Drop,
+    /// Whole files go for good, their time being over; so many rows of them, that no mutation has left out, are counted.
+    Drop { rows: u64 },
+    /// Whole files go, and are in the archive by then; so many rows are counted.
+    Archive { rows: u64 },
 }
 
 impl ChangeKind {
@@ -108,7 +126,7 @@ impl ChangeKind {
             },
             Self::Rearrange => DeltaOperation::Optimize { predicate: None, target_size: FILE_BYTES_MAX as i64 },
             Self::Rewrite { .. } => DeltaOperation::Update { predicate: None },
-            Self::Drop => DeltaOperation::Delete { predicate: None },
+            Self::Drop { .. } | Self::Archive { .. } => DeltaOperation::Delete { predicate: None },
         }
     }
 }
@@ -131,8 +149,10 @@ impl DeltaLog {
         };
         // Of a process that was killed a commit may be on its way, too.
         let is_uncertain = exists && place.local().is_none();
-        let mut opened = Self { table, place: place.clone(), application: format!("wal/{log}"), delta, is_uncertain };
+        let (place, application) = (place.clone(), format!("wal/{log}"));
+        let mut opened = Self { table, place, application, delta, is_uncertain, gone: Gone::default() };
         opened.make_certain().await?;
+        opened.gone = opened.read_gone().await?;
         Ok(opened)
     }
 
@@ -161,10 +181,24 @@ impl DeltaLog {
 
     /// Up to where the table holds the log's rows.
     pub async fn position(&self) -> Result<Position, DeltaError> {
-        let state = self.delta.snapshot().map_err(|source| failed("read", self.table, source))?;
-        let version = state.transaction_version(self.delta.log_store().as_ref(), &self.application).await;
-        let version = version.map_err(|source| failed("read", self.table, source))?;
-        Ok(Position(version.map_or(0, |version| u64::try_from(version).unwrap_or(0))))
+        self.counted(&self.application).await.map(Position)
+    }
+
+    /// Rows that have gone from the table.
+    pub fn gone(&self) -> Gone {
+        self.gone
+    }
+
+    async fn read_gone(&self) -> Result<Gone, DeltaError> {
+        Ok(Gone { retained: self.counted(RETAINED).await?, archived: self.counted(ARCHIVED).await? })
+    }
+
+    /// The version of an application transaction; 0 when there was none.
+    async fn counted(&self, application: &str) -> Result<u64, DeltaError> {
+        let fail = |source| failed("read", self.table, source);
+        let state = self.delta.snapshot().map_err(fail)?;
+        let version = state.transaction_version(self.delta.log_store().as_ref(), application).await.map_err(fail)?;
+        Ok(version.map_or(0, |version| u64::try_from(version).unwrap_or(0)))
     }
 
     /// Commits rows, all of the log up to `position`, in one version. They are arranged piece by piece, since joining and
@@ -193,10 +227,14 @@ impl DeltaLog {
             move |source| failed(doing, table, source)
         };
         let data_change = !matches!(change.kind, ChangeKind::Rearrange);
-        let mut actions = self.removals(&change.removed, data_change)?;
+        let removed = self.files(&change.removed)?;
+        let (gone, counted) = self.gone_with(change.kind);
+        let removals = removed.iter().map(|file| Action::Remove(file.remove_action(data_change)));
+        let mut actions: Vec<Action> = removals.collect();
         actions.extend(change.added.into_iter().map(|added| Action::Add(Add { data_change, ..added })));
+        let transactions = change.transactions.into_iter().chain(counted).collect();
         let properties = CommitProperties::default()
-            .with_application_transactions(change.transactions)
+            .with_application_transactions(transactions)
             .with_cleanup_expired_logs(Some(false));
         let snapshot = self.delta.snapshot().map_err(fail("read"))?;
         let committed = CommitBuilder::from(properties)
@@ -206,10 +244,45 @@ impl DeltaLog {
         self.is_uncertain = committed.is_err() && self.place.local().is_none();
         let committed = committed.map_err(fail("commit to"))?;
         self.delta.state = Some(committed.snapshot());
+        self.gone = gone;
         if history::has_checkpoint(committed.version) {
             self.tidy().await;
         }
         Ok(())
+    }
+
+    /// What will have gone with a change, and the transaction that says so.
+    fn gone_with(&self, kind: ChangeKind) -> (Gone, Option<Transaction>) {
+        let Gone { retained, archived } = self.gone;
+        match kind {
+            ChangeKind::Drop { rows } => {
+                let retained = retained + rows;
+                (Gone { retained, archived }, Some(Transaction::new(RETAINED, retained as i64)))
+            }
+            ChangeKind::Archive { rows } => {
+                let archived = archived + rows;
+                (Gone { retained, archived }, Some(Transaction::new(ARCHIVED, archived as i64)))
+            }
+            ChangeKind::Append | ChangeKind::Rearrange | ChangeKind::Rewrite { .. } => (self.gone, None),
+        }
+    }
+
+    /// What adds these files to a table of the same columns.
+    pub fn additions(&self, names: &[String]) -> Result<Vec<Add>, DeltaError> {
+        let addition = |file: &LogicalFileView| {
+            let path = file.object_store_path().to_string();
+            let date = path.split('/').find_map(|part| part.strip_prefix(DATE)?.strip_prefix('='));
+            Add {
+                partition_values: [(DATE.to_owned(), date.map(str::to_owned))].into(),
+                size: file.size(),
+                modification_time: file.modification_time(),
+                data_change: true,
+                stats: file.stats(),
+                path,
+                ..Add::default()
+            }
+        };
+        Ok(self.files(names)?.iter().map(addition).collect())
     }
 
     /// The same, and after an error it is known whether it has happened: the table is read again. What was prepared for
@@ -250,22 +323,23 @@ impl DeltaLog {
         }
     }
 
-    fn removals(&self, names: &[String], data_change: bool) -> Result<Vec<Action>, DeltaError> {
+    /// These of the table's files; all of them, or it fails.
+    fn files(&self, names: &[String]) -> Result<Vec<LogicalFileView>, DeltaError> {
         if names.is_empty() {
             return Ok(Vec::new());
         }
         let names: BTreeSet<&str> = names.iter().map(String::as_str).collect();
         let state = self.delta.snapshot().map_err(|source| failed("read", self.table, source))?;
-        let mut removals = Vec::with_capacity(names.len());
+        let mut files = Vec::with_capacity(names.len());
         for file in state.log_data().iter() {
             if names.contains(file.object_store_path().as_ref()) {
-                removals.push(Action::Remove(file.remove_action(data_change)));
+                files.push(file);
             }
         }
-        if removals.len() < names.len() {
-            return Err(DeltaError::Gone { table: self.table.name(), files: names.len() - removals.len() });
+        if files.len() < names.len() {
+            return Err(DeltaError::Gone { table: self.table.name(), files: names.len() - files.len() });
         }
-        Ok(removals)
+        Ok(files)
     }
 
     fn unwritten(&self, source: WriteError) -> DeltaError {
@@ -290,6 +364,7 @@ impl DeltaLog {
     /// Reads what others or a commit that was not noticed have added.
     pub async fn refresh(&mut self) -> Result<(), DeltaError> {
         self.delta = history::reread(&self.delta).await.map_err(|source| failed("refresh", self.table, source))?;
+        self.gone = self.read_gone().await?;
         Ok(())
     }
 
@@ -313,11 +388,11 @@ impl DeltaLog {
                 bytes: u64::try_from(file.size()).unwrap_or(0),
                 rows: file.num_records().unwrap_or(0) as u64,
                 modified_ms: file.modification_time(),
+                archived: false,
                 timestamps: file.stats().and_then(|stats| timestamp_bounds(&stats)),
             });
         }
-        files.sort_by_key(|file| std::cmp::Reverse(file.timestamps.map_or(i64::MAX, |(_, newest)| newest)));
-        Ok(ColdTable { version: Some(state.version() as i64), files })
+        Ok(ColdTable::new(Some(state.version() as i64), files, self.gone.retained))
     }
 }
 

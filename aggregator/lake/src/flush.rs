@@ -4,6 +4,8 @@
 //! It alone commits, so whoever changes tables otherwise prepares the files and asks it. After an error it does not guess:
 //! the table is read again, and if it shows that the commit had happened, only the hand-over is left to do.
 
+mod moves;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,8 +24,9 @@ use crate::hot::{Fill, Flushable, TableKey};
 use crate::lake::Shared;
 use crate::mutations::{self, Anew, Begin, begin};
 use crate::places::PlaceError;
-use crate::snapshot::ColdFile;
 use crate::visits;
+
+pub(crate) use moves::cold;
 
 /// How often the flusher looks whether something is due.
 const LOOK: Duration = Duration::from_millis(500);
@@ -45,11 +48,15 @@ enum What {
     Flush(Position),
     /// That a table change, at once in Delta and for queries.
     Change(TableKey, Change),
+    /// That files go to the archive, where copies of them lie already.
+    Archive(TableKey, Vec<String>),
+    /// That files go for good, wherever they lie.
+    Drop(TableKey, Vec<String>),
     Begin(Box<Begin>),
     Anew(Box<Anew>),
 }
 
-type Answer = oneshot::Receiver<Result<(), String>>;
+pub(crate) type Answer = oneshot::Receiver<Result<(), String>>;
 
 impl Request {
     pub fn flush(up_to: Position) -> (Self, Answer) {
@@ -58,6 +65,14 @@ impl Request {
 
     pub fn change(key: TableKey, change: Change) -> (Self, Answer) {
         Self::new(What::Change(key, change))
+    }
+
+    pub fn archive(key: TableKey, names: Vec<String>) -> (Self, Answer) {
+        Self::new(What::Archive(key, names))
+    }
+
+    pub fn drop(key: TableKey, names: Vec<String>) -> (Self, Answer) {
+        Self::new(What::Drop(key, names))
     }
 
     /// What is asked here has a way of its own for the answer.
@@ -89,16 +104,24 @@ enum FlushFailure {
     Mutated { table: &'static str, file: String },
     #[error("{0} tenants have tables, which is the limit")]
     Tenants(usize),
+    #[error("there is no archive: give --archive")]
+    NoArchive,
 }
 
 pub(crate) struct Flusher {
     shared: Arc<Shared>,
     logs: BTreeMap<TableKey, DeltaLog>,
+    /// Of those tables that have one.
+    archives: BTreeMap<TableKey, DeltaLog>,
 }
 
 impl Flusher {
-    pub fn new(shared: Arc<Shared>, logs: BTreeMap<TableKey, DeltaLog>) -> Self {
-        Self { shared, logs }
+    pub fn new(
+        shared: Arc<Shared>,
+        logs: BTreeMap<TableKey, DeltaLog>,
+        archives: BTreeMap<TableKey, DeltaLog>,
+    ) -> Self {
+        Self { shared, logs, archives }
     }
 
     pub async fn run(mut self, mut requests: mpsc::Receiver<Request>) {
@@ -119,6 +142,8 @@ impl Flusher {
                     let done = match request.what {
                         What::Flush(up_to) => self.flush_up_to(up_to).await,
                         What::Change(key, change) => self.change(&key, change).await,
+                        What::Archive(key, names) => self.archive(&key, &names).await,
+                        What::Drop(key, names) => self.drop_files(&key, &names).await,
                         What::Begin(asked) => self.begin(*asked).await,
                         What::Anew(asked) => self.anew(*asked).await,
                     };
@@ -204,30 +229,32 @@ impl Flusher {
     /// Commits what somebody has prepared.
     async fn change(&mut self, key: &TableKey, change: Change) -> Result<(), FlushFailure> {
         self.make_certain(key).await?;
-        let shared = Arc::clone(&self.shared);
-        let log = self.log(key).await?;
-        let cold = shared.tables.cold(key);
-        let mutated = |file: &&ColdFile| change.removed.contains(&file.name) && !change.may_remove(file);
-        if let Some(file) = cold.files.iter().find(mutated) {
+        let cold = self.shared.tables.cold(key);
+        let removed = || cold.files.iter().filter(|file| change.removed.contains(&file.name));
+        let is_archived = removed().any(|file| file.archived);
+        let mutated = removed().find(|file| !change.may_remove(file));
+        self.log(key).await?;
+        let log = if is_archived { self.archives.get_mut(key) } else { self.logs.get_mut(key) };
+        let Some(log) = log else { unreachable!("a file lies in a table that is open") };
+        if let Some(file) = mutated {
             let added: Vec<String> = change.added.iter().map(|file| file.path.clone()).collect();
             log.discard(&added).await;
             return Err(FlushFailure::Mutated { table: key.table.name(), file: file.name.clone() });
         }
         log.commit_surely(change).await?;
-        shared.tables.replace(key, log.cold()?);
-        Ok(())
+        self.show(key)
     }
 
     async fn anew(&mut self, mut asked: Anew) -> Result<(), FlushFailure> {
-        let shared = Arc::clone(&self.shared);
-        let certain = self.make_certain(&asked.key()).await;
-        let log = match certain {
-            Ok(()) => self.log(&asked.key()).await,
+        let (shared, key) = (Arc::clone(&self.shared), asked.key());
+        let opened = match self.make_certain(&key).await {
+            Ok(()) => self.log(&key).await.map(drop),
             Err(error) => Err(error),
         };
-        let done = match log {
-            Ok(log) => mutations::commit(&shared, log, &mut asked).await,
-            Err(error) => Err(with_causes(&error)),
+        let done = match (opened, self.logs.get_mut(&key)) {
+            (Ok(()), Some(log)) => mutations::commit(&shared, log, self.archives.get_mut(&key), &mut asked).await,
+            (Err(error), _) => Err(with_causes(&error)),
+            (Ok(()), None) => unreachable!("opened above"),
         };
         // Whoever asked may have gone.
         let _ = asked.answer.send(done);
@@ -271,8 +298,8 @@ impl Flusher {
                 return Err(error.into());
             }
         }
-        let cold = log.cold()?;
-        if cold.files.len() > FILES_CROWDED {
+        let cold = self.cold(key)?;
+        if cold.files.iter().filter(|file| !file.archived).count() > FILES_CROWDED {
             shared.crowded.notify_one();
         }
         shared.tables.swap(key, cold, up_to);

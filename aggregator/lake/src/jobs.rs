@@ -5,9 +5,9 @@ use async_trait::async_trait;
 use ridealong_model::jobs::{Job, JobFailure, Outcome, Worker};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::compact;
 use crate::lake::Lake;
 use crate::mutations::rewrite;
+use crate::{archive, compact, retain, vacuum};
 
 /// How much less than others the thread is given, as `nice` counts.
 const NICENESS: i32 = 10;
@@ -34,13 +34,16 @@ fn give_way() {
 #[async_trait]
 impl Worker for Lake {
     async fn run(&self, job: Job) -> Result<Outcome, JobFailure> {
-        let _alone = self.one_job.clone().lock_owned().await;
-        let shared = self.shared.clone();
+        let (shared, alone) = (self.shared.clone(), self.one_job.clone());
         let run = async move {
+            // Held by the work itself: who asked for it may go before it ends.
+            let _alone = alone.lock_owned().await;
             match job {
                 Job::Compact => compact::run(&shared).await,
                 Job::Rewrite => rewrite(&shared).await,
-                Job::Archive | Job::Retain | Job::Vacuum => Err(JobFailure(format!("{job} is not there yet"))),
+                Job::Archive => archive::run(shared).await,
+                Job::Retain => retain::run(shared).await,
+                Job::Vacuum => vacuum::run(shared).await,
             }
         };
         self.worker.spawn(run).await.unwrap_or_else(|error| Err(JobFailure(format!("the job ended early: {error}"))))

@@ -2,6 +2,7 @@
 
 mod existing;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -23,8 +24,8 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::compact;
-use crate::delta::{Change, DeltaError};
-use crate::flush::{Flusher, Request};
+use crate::delta::{Change, DeltaError, DeltaLog};
+use crate::flush::{Answer, Flusher, Request, cold};
 use crate::follow::follow;
 use crate::hot::{HotTables, TableKey};
 use crate::jobs;
@@ -52,6 +53,8 @@ pub enum OpenError {
     Twice { tenant: String, table: &'static str, places: [String; 2] },
     #[error("a table cannot be opened")]
     Table(#[from] DeltaError),
+    #[error("{rows} rows of table {table} of {tenant} are in an archive, and none is given: give --archive as before")]
+    NoArchive { tenant: String, table: &'static str, rows: u64 },
     #[error("what was deleted and corrected cannot be read")]
     Mutations(#[from] MutationsError),
 }
@@ -118,8 +121,12 @@ impl Shared {
     /// Commits files that were prepared, in place of others. The flusher does it, between two flushes; it fails, and
     /// nothing changes, when one of those to be removed is no longer in the table.
     pub async fn change(&self, key: &TableKey, change: Change) -> Result<(), JobFailure> {
+        self.ask(Request::change(key.clone(), change)).await
+    }
+
+    /// Has the flusher do it.
+    pub async fn ask(&self, (request, answer): (Request, Answer)) -> Result<(), JobFailure> {
         let closed = || JobFailure("the lake is closed".into());
-        let (request, answer) = Request::change(key.clone(), change);
         self.requests.send(request).await.map_err(|_| closed())?;
         answer.await.map_err(|_| closed())?.map_err(JobFailure)
     }
@@ -140,13 +147,8 @@ impl Lake {
         let runtime = runtime_for("lake").map_err(OpenError::Threads)?;
         let tables = HotTables::default();
         let mutations = Mutations::open(Arc::clone(&options.journal), session(), wal.log_id())?;
-        let places = Arc::new(Places::new(options.root.clone(), Arc::clone(&options.locations)));
-        let mut logs = std::collections::BTreeMap::new();
-        for (key, log) in runtime.block_on(existing::open(&places, wal.log_id()))? {
-            let pending = mutations.pending(&key);
-            tables.add(key.clone(), log.cold()?, runtime.block_on(log.position())?, pending);
-            logs.insert(key, log);
-        }
+        let places = Arc::new(Places::new(&options));
+        let (logs, archives) = runtime.block_on(open_tables(&places, &wal, &tables, &mutations))?;
         // From the log's beginning, not from where the known tables end: a table whose rows were never flushed has no
         // Delta log yet, and nothing here knows of it. What a table has already is skipped row by row.
         let start = wal.oldest().before();
@@ -164,7 +166,7 @@ impl Lake {
             crowded: Notify::new(),
             closing: CancellationToken::new(),
         });
-        runtime.spawn(Flusher::new(Arc::clone(&shared), logs).run(inbox));
+        runtime.spawn(Flusher::new(Arc::clone(&shared), logs, archives).run(inbox));
         let following = Arc::clone(&shared);
         let follower = thread::Builder::new()
             .name("lake-follower".into())
@@ -244,6 +246,7 @@ impl LakePort for Lake {
                 table: fill.key.table.name(),
                 hot_rows: fill.hot_rows as u64,
                 cold_rows: fill.cold.rows(),
+                dropped_rows: fill.cold.dropped,
                 cold_bytes: fill.cold.bytes(),
                 deleted: self.shared.mutations.deleted(&fill.key),
                 files: fill.cold.files.len() as u64,
@@ -281,6 +284,32 @@ fn session() -> SessionContext {
         tracing::warn!(error = &error as &dyn std::error::Error, "conditions cannot look into properties");
     }
     SessionContext::new_with_state(state)
+}
+
+type Logs = BTreeMap<TableKey, DeltaLog>;
+
+/// Opens every table that there is, and the archives of those that have one.
+async fn open_tables(
+    places: &Arc<Places>,
+    wal: &Wal,
+    tables: &HotTables,
+    mutations: &Mutations,
+) -> Result<(Logs, Logs), OpenError> {
+    let mut logs: Logs = existing::open(places, wal.log_id()).await?.into_iter().collect();
+    let archives: Logs = existing::open_archives(places, wal.log_id()).await?.into_iter().collect();
+    for key in archives.keys().filter(|key| !logs.contains_key(*key)).cloned().collect::<Vec<_>>() {
+        let log = DeltaLog::open_or_make(&places.of(&key).await?, key.table, wal.log_id()).await?;
+        logs.insert(key, log);
+    }
+    for (key, log) in &logs {
+        let archive = archives.get(key);
+        if archive.is_none() && log.gone().archived > 0 {
+            let (tenant, rows) = (key.tenant.to_string(), log.gone().archived);
+            return Err(OpenError::NoArchive { tenant, table: key.table.name(), rows });
+        }
+        tables.add(key.clone(), cold(log, archive)?, log.position().await?, mutations.pending(key));
+    }
+    Ok((logs, archives))
 }
 
 #[cfg(test)]

@@ -7,12 +7,14 @@
 //! of a [`store`] that syncs what it publishes. [`Lake`] is the handle;
 //! [`Snapshot`] is what a query pins: hot rows and Delta versions that belong together, taken in one step.
 //!
-//! [`jobs`] keep the tables in order: [`compact`] makes few large files of many small ones.
+//! [`jobs`] keep the tables in order: [`compact`] makes few large files of many small ones, old days go to the [`archive`]
+//! or [for good](retain), and what no table names any more is [deleted](vacuum).
 //!
 //! Not here: SQL and who may ask what.
 
 pub mod schema;
 
+mod archive;
 mod compact;
 mod convert;
 mod delta;
@@ -26,11 +28,13 @@ mod mutations;
 mod options;
 mod place;
 mod places;
+mod retain;
 mod scan;
 mod snapshot;
 mod store;
 mod stored_filter;
 mod torn;
+mod vacuum;
 mod visits;
 mod write;
 

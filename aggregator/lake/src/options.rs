@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ridealong_model::budget::Budget;
 use ridealong_model::location::{Locations, UsualPlaces};
+use ridealong_model::retention::{KeepForEver, RetentionRules};
 use ridealong_wal::disk::Disk;
 
 use crate::place::Place;
@@ -13,6 +14,13 @@ use crate::place::Place;
 pub struct LakeOptions {
     /// Holds `{tenant}/{table}/`.
     pub root: Place,
+    /// Holds the same for days that are kept and seldom read.
+    pub archive: Option<Place>,
+    /// When days go to the archive, and when for good.
+    pub retention: Arc<dyn RetentionRules>,
+    /// A file that no version of its table names stays for so long: queries that began before still read it, and so may
+    /// other programs.
+    pub vacuum_after: Duration,
     /// Where deletions and corrections are kept until they have reached every file.
     pub journal: Arc<dyn Disk>,
     /// Tenants whose tables lie elsewhere.
@@ -36,6 +44,9 @@ impl LakeOptions {
     pub fn new(root: Place, journal: Arc<dyn Disk>) -> Self {
         Self {
             root,
+            archive: None,
+            retention: Arc::new(KeepForEver),
+            vacuum_after: Duration::from_secs(24 * 3_600),
             journal,
             locations: Arc::new(UsualPlaces),
             flush_rows: 1_000_000,

@@ -12,7 +12,9 @@ use thiserror::Error;
 use url::Url;
 
 use crate::hot::TableKey;
+use crate::options::LakeOptions;
 use crate::place::{BucketError, Place};
+use crate::snapshot::ColdFile;
 
 #[derive(Debug, Error)]
 pub enum PlaceError {
@@ -24,6 +26,7 @@ pub enum PlaceError {
 
 pub(crate) struct Places {
     root: Place,
+    archive: Option<Place>,
     locations: Arc<dyn Locations>,
     /// Buckets that were opened, by their roots; not the root's own.
     buckets: Mutex<BTreeMap<String, Place>>,
@@ -32,8 +35,27 @@ pub(crate) struct Places {
 }
 
 impl Places {
-    pub fn new(root: Place, locations: Arc<dyn Locations>) -> Self {
-        Self { root, locations, buckets: Mutex::default(), known: Mutex::default() }
+    pub fn new(options: &LakeOptions) -> Self {
+        let (root, archive, locations) = (options.root.clone(), options.archive.clone(), options.locations.clone());
+        Self { root, archive, locations, buckets: Mutex::default(), known: Mutex::default() }
+    }
+
+    /// Where days lie that are kept and seldom read.
+    pub fn archive(&self) -> Option<&Place> {
+        self.archive.as_ref()
+    }
+
+    /// Where the archive of a table lies, or is to be made.
+    pub fn archive_of(&self, key: &TableKey) -> Option<Place> {
+        Some(self.archive.as_ref()?.child(&key.tenant).child(key.table.name()))
+    }
+
+    /// Where a file of a table lies, and so what takes its place.
+    pub async fn of_file(self: &Arc<Self>, key: &TableKey, file: &ColdFile) -> Result<Place, PlaceError> {
+        match self.archive_of(key).filter(|_| file.archived) {
+            Some(archive) => Ok(archive),
+            None => self.of(key).await,
+        }
     }
 
     pub fn root(&self) -> &Place {
@@ -48,12 +70,6 @@ impl Places {
     /// A table was found there.
     pub fn found(&self, key: TableKey, place: Place) {
         self.known.lock().insert(key, place);
-    }
-
-    /// Where a table lies that was opened.
-    pub fn known(&self, key: &TableKey) -> Place {
-        let known = self.known.lock().get(key).cloned();
-        known.unwrap_or_else(|| self.root.child(&key.tenant).child(key.table.name()))
     }
 
     /// Where a table lies, or is to be made. May open a bucket.
@@ -98,7 +114,7 @@ impl Places {
     /// The stores that files lie in, each by its root's URL.
     pub fn stores(&self) -> Vec<(String, Arc<dyn ObjectStore>)> {
         let buckets = self.buckets.lock();
-        let all = std::iter::once(&self.root).chain(buckets.values());
+        let all = std::iter::once(&self.root).chain(self.archive.as_ref()).chain(buckets.values());
         all.map(|place| (place.store_url(), Arc::clone(place.store()))).collect()
     }
 }

@@ -1,5 +1,7 @@
 //! What a query pins: for each table, the hot rows and the Delta version that belong together.
 
+use std::cmp::Reverse;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use ridealong_common::table::Table;
@@ -37,6 +39,8 @@ pub struct ColdTable {
     pub version: Option<i64>,
     /// The newest first.
     pub files: Vec<ColdFile>,
+    /// Rows that are gone because their time was over.
+    pub dropped: u64,
 }
 
 impl TableSnapshot {
@@ -46,9 +50,30 @@ impl TableSnapshot {
 }
 
 impl ColdTable {
+    pub(crate) fn new(version: Option<i64>, mut files: Vec<ColdFile>, dropped: u64) -> Self {
+        files.sort_by_key(|file| Reverse(file.timestamps.map_or(i64::MAX, |(_, newest)| newest)));
+        Self { version, files, dropped }
+    }
+
+    /// With what lies in the table's archive. A file that is in both is on its way there, and is here until it is gone.
+    pub(crate) fn with_archive(self, archive: ColdTable) -> Self {
+        let here: HashSet<&str> = self.files.iter().map(|file| &*file.name).collect();
+        let there = archive.files.into_iter().filter(|file| !here.contains(&*file.name));
+        let there: Vec<ColdFile> = there.map(|file| ColdFile { archived: true, ..file }).collect();
+        let files = self.files.into_iter().chain(there).collect();
+        Self::new(self.version, files, self.dropped + archive.dropped)
+    }
+
     /// Rows that a query finds.
     pub fn rows(&self) -> u64 {
         self.files.iter().map(|file| file.rows.saturating_sub(file.masked)).sum()
+    }
+
+    /// Those of them that are in these files.
+    pub(crate) fn rows_in(&self, names: &[String]) -> u64 {
+        let names: HashSet<&str> = names.iter().map(String::as_str).collect();
+        let files = self.files.iter().filter(|file| names.contains(&*file.name));
+        files.map(|file| file.rows.saturating_sub(file.masked)).sum()
     }
 
     pub fn bytes(&self) -> u64 {
@@ -65,6 +90,8 @@ pub struct ColdFile {
     pub path: String,
     /// As the table names it: the part of the path below the table.
     pub name: String,
+    /// It lies in the archive: a table of its own, which only moves and drops change.
+    pub archived: bool,
     /// Mutations that its rows have not seen yet, in their order: they are applied whenever it is read.
     pub pending: Arc<[Arc<Mutation>]>,
     /// Rows that these leave out.

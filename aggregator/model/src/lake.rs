@@ -47,8 +47,10 @@ pub struct TableStatus {
     pub table: &'static str,
     pub hot_rows: u64,
     pub cold_rows: u64,
+    /// Rows that are gone because their time was over: stored = hot + cold + deleted + dropped.
+    pub dropped_rows: u64,
     pub cold_bytes: u64,
-    /// Rows that were ever deleted: stored = hot + cold + deleted.
+    /// Rows that were ever deleted.
     pub deleted: u64,
     pub files: u64,
     pub delta_version: Option<i64>,

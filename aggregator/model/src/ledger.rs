@@ -44,7 +44,7 @@ pub enum Stage {
     Door,
     /// What the log decided: announced = stored + duplicate by `event_id` + quarantined + missing + given up.
     Log,
-    /// What queries see: readable = the log's stored.
+    /// What queries see, and what is gone for its age: hot + committed + dropped = the log's stored.
     Lake,
 }
 

@@ -19,6 +19,7 @@ use ridealong_engine::datafusion::physical_plan::{displayable, execute_stream};
 use ridealong_engine::deltalake::logstore::object_store::Error as StoreError;
 use ridealong_lake::{Lake, Snapshot};
 use ridealong_model::budget::{Account, Budget};
+use ridealong_model::jobs::{JobsSource, NoJobs};
 use ridealong_model::ledger::{LedgerSource, NoLedger};
 use ridealong_model::query::{Param, QueryAnswer, QueryEngine, QueryError, QueryRequest};
 use ridealong_model::segment::{ConditionFault, NoSegments, SegmentCheck, SegmentRules};
@@ -84,7 +85,7 @@ impl Engine {
         let slots = Arc::new(Semaphore::new(options.queries_max));
         let handle = runtime.handle().clone();
         let (rules, warnings) = (Arc::new(NoSegments), Arc::default());
-        let system = Arc::new(Sources { ledger: Arc::new(NoLedger) });
+        let system = Arc::new(Sources { ledger: Arc::new(NoLedger), jobs: Arc::new(NoJobs) });
         let runtime = Mutex::new(Some(runtime));
         Ok(Self { lake, options, environment, runtime, handle, slots, rules, warnings, system })
     }
@@ -92,7 +93,14 @@ impl Engine {
     /// With the books for `system.ledger`.
     #[must_use]
     pub fn with_ledger(mut self, ledger: Arc<dyn LedgerSource>) -> Self {
-        self.system = Arc::new(Sources { ledger });
+        self.system = Arc::new(Sources { ledger, ..Sources::clone(&self.system) });
+        self
+    }
+
+    /// With what `system.jobs` shows.
+    #[must_use]
+    pub fn with_jobs(mut self, jobs: Arc<dyn JobsSource>) -> Self {
+        self.system = Arc::new(Sources { jobs, ..Sources::clone(&self.system) });
         self
     }
 

@@ -3,6 +3,7 @@
 //! Each is a schema and a way to get its rows, which is gone only when a query names the table. A new one is a line in
 //! [`tables`].
 
+mod jobs;
 mod ledger;
 
 use std::fmt;
@@ -17,14 +18,17 @@ use ridealong_engine::datafusion::common::Result;
 use ridealong_engine::datafusion::logical_expr::{Expr, TableType};
 use ridealong_engine::datafusion::physical_plan::ExecutionPlan;
 use ridealong_lake::Snapshot;
+use ridealong_model::jobs::JobsSource;
 use ridealong_model::ledger::LedgerSource;
 use ridealong_model::tenant::TenantId;
 
 pub(crate) const SCHEMA: &str = "system";
 
 /// Where the rows come from.
+#[derive(Clone)]
 pub(crate) struct Sources {
     pub ledger: Arc<dyn LedgerSource>,
+    pub jobs: Arc<dyn JobsSource>,
 }
 
 /// The schema for one query.
@@ -40,9 +44,13 @@ pub(crate) fn schema(
     Ok(Arc::new(schema))
 }
 
-fn tables(sources: &Arc<Sources>, tenant: &TenantId, snapshot: &Arc<Snapshot>) -> [(&'static str, SystemTable); 1] {
+fn tables(sources: &Arc<Sources>, tenant: &TenantId, snapshot: &Arc<Snapshot>) -> [(&'static str, SystemTable); 2] {
+    let jobs = Arc::clone(&sources.jobs);
     let (sources, tenant, snapshot) = (Arc::clone(sources), tenant.clone(), Arc::clone(snapshot));
-    [("ledger", SystemTable::new(ledger::schema(), move || ledger::rows(&*sources.ledger, &tenant, &snapshot)))]
+    [
+        ("ledger", SystemTable::new(ledger::schema(), move || ledger::rows(&*sources.ledger, &tenant, &snapshot))),
+        ("jobs", SystemTable::new(jobs::schema(), move || jobs::rows(&*jobs))),
+    ]
 }
 
 /// A table whose rows are made when it is scanned.

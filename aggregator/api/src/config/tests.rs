@@ -5,7 +5,7 @@ use super::*;
 fn applied(asked: Value) -> Result<TenantSettings, String> {
     let mut settings = TenantSettings::default();
     let Value::Object(asked) = asked else { panic!("an object") };
-    apply(&mut settings, asked).map(|()| settings)
+    apply(&mut settings, asked, false).map(|()| settings)
 }
 
 #[test]

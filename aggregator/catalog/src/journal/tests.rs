@@ -9,7 +9,7 @@ const GOLDEN: &[u8] = include_bytes!("golden/catalog_v1.bin");
 fn op(at_us: i64, name: &str) -> Op {
     let corrections = Corrections { casing: true, ..Corrections::default() };
     let segments = vec![Segment { name: name.into(), condition: "country = 'NL'".into() }];
-    Op { at_us, tenant: "acme".into(), settings: TenantSettings { corrections, segments, location: None } }
+    Op { at_us, tenant: "acme".into(), settings: TenantSettings { corrections, segments, ..TenantSettings::default() } }
 }
 
 fn file(ops: &[Op]) -> Vec<u8> {

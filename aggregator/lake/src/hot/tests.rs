@@ -37,7 +37,7 @@ fn a_swap_takes_out_exactly_what_was_flushed() {
     append(&tables, &hosts, rows(4), Position(9));
     let pinned_before = tables.pin("default");
 
-    tables.swap(&hosts, ColdTable { version: Some(1), files: Vec::new() }, flushable.up_to);
+    tables.swap(&hosts, ColdTable { version: Some(1), ..ColdTable::default() }, flushable.up_to);
 
     assert_eq!(hot_rows(&tables, "default"), 4);
     assert!(tables.holds(&hosts, Position(5)) && !tables.holds(&hosts, Position(6)));

@@ -23,6 +23,21 @@ pub(super) async fn open(places: &Arc<Places>, log: LogId) -> Result<Vec<(TableK
     for (key, place) in &found {
         places.found(key.clone(), place.clone());
     }
+    open_all(found, log).await
+}
+
+/// The archives that there are.
+pub(super) async fn open_archives(places: &Places, log: LogId) -> Result<Vec<(TableKey, DeltaLog)>, OpenError> {
+    let mut found = BTreeMap::new();
+    if let Some(root) = places.archive() {
+        for tenant in names(root).await? {
+            add_tables(&tenant, &root.child(&tenant), &mut found).await?;
+        }
+    }
+    open_all(found, log).await
+}
+
+async fn open_all(found: BTreeMap<TableKey, Place>, log: LogId) -> Result<Vec<(TableKey, DeltaLog)>, OpenError> {
     let opening = stream::iter(found).map(async |(key, place)| {
         let opened = DeltaLog::open_or_make(&place, key.table, log).await?;
         Ok((key, opened))

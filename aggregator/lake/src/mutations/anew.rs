@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 use super::people::People;
 use super::seek::{rows_of, widened};
 use crate::delta::{Change, ChangeKind, DeltaLog, arranged};
-use crate::flush::{Request, with_causes};
+use crate::flush::{Request, cold, with_causes};
 use crate::hot::TableKey;
 use crate::lake::Shared;
 use crate::place::Place;
@@ -115,7 +115,12 @@ async fn visits_in(shared: &Shared, file: &ColdFile, people: &People) -> Result<
 }
 
 /// In the flusher; false when it has to be begun again.
-pub(crate) async fn commit(shared: &Shared, log: &mut DeltaLog, anew: &mut Anew) -> std::result::Result<bool, String> {
+pub(crate) async fn commit(
+    shared: &Shared,
+    log: &mut DeltaLog,
+    mut archive: Option<&mut DeltaLog>,
+    anew: &mut Anew,
+) -> std::result::Result<bool, String> {
     let (key, events) = (anew.key(), TableKey { tenant: Arc::clone(&anew.tenant), table: Table::Events });
     let snapshot = shared.tables.pin(&anew.tenant);
     let nothing = |table| TableSnapshot { table, hot: Vec::new(), cold: Arc::default() };
@@ -133,22 +138,43 @@ pub(crate) async fn commit(shared: &Shared, log: &mut DeltaLog, anew: &mut Anew)
         None => log.position().await.map_err(|error| with_causes(&error))?,
     };
     let prepared = prepare(shared, anew, &present, &of(Table::Visits)).await;
-    let (added, removed) = prepared.map_err(|error| error.strip_backtrace())?;
+    let Prepared { table, archived } = prepared.map_err(|error| error.strip_backtrace())?;
+    let kind = ChangeKind::Rewrite { seen: u64::MAX };
+    // The archive first: killed in between, these people have too few visits until it is done again.
+    if let (Some(archive), Files { added, removed }) = (&mut archive, archived)
+        && !removed.is_empty()
+    {
+        let change = Change { added, removed, transactions: Vec::new(), kind };
+        archive.commit_surely(change).await.map_err(|error| with_causes(&error))?;
+    }
     let transactions = vec![log.transaction(position)];
-    let change = Change { added, removed, transactions, kind: ChangeKind::Rewrite { seen: u64::MAX } };
+    let change = Change { added: table.added, removed: table.removed, transactions, kind };
     log.commit_surely(change).await.map_err(|error| with_causes(&error))?;
-    let cold = log.cold().map_err(|error| with_causes(&error))?;
+    let cold = cold(log, archive.as_deref()).map_err(|error| with_causes(&error))?;
     shared.tables.swap(&key, cold, position);
     Ok(true)
 }
 
-/// The files to be added, and the names of those to be removed.
+/// What becomes of the table and of its archive.
+#[derive(Default)]
+struct Prepared {
+    table: Files,
+    archived: Files,
+}
+
+#[derive(Default)]
+struct Files {
+    added: Vec<Add>,
+    /// By their names.
+    removed: Vec<String>,
+}
+
 async fn prepare(
     shared: &Shared,
     anew: &mut Anew,
     events: &TableSnapshot,
     present: &TableSnapshot,
-) -> Result<(Vec<Add>, Vec<String>)> {
+) -> Result<Prepared> {
     let mut visits = Vec::new();
     for file in &events.cold.files {
         match anew.found.remove(&file.name) {
@@ -163,20 +189,29 @@ async fn prepare(
     for batch in &present.hot {
         visits.push(filter_record_batch(batch, &not(&anew.people.named_in(batch))?)?);
     }
-    let place = shared.places.of(&anew.key()).await.map_err(|error| DataFusionError::External(Box::new(error)))?;
-    let (mut added, mut removed) = (Vec::new(), Vec::new());
+    let place = async |file: Option<&ColdFile>| {
+        let place = match file {
+            Some(file) => shared.places.of_file(&anew.key(), file).await,
+            None => shared.places.of(&anew.key()).await,
+        };
+        place.map_err(|error| DataFusionError::External(Box::new(error)))
+    };
+    let mut prepared = Prepared::default();
     for file in &present.cold.files {
+        let place = place(Some(file)).await?;
         if let Some(files) = rest_of(shared, &place, file, &anew.people).await? {
-            added.extend(files);
-            removed.push(file.name.clone());
+            let side = if file.archived { &mut prepared.archived } else { &mut prepared.table };
+            side.added.extend(files);
+            side.removed.push(file.name.clone());
         }
     }
     if !visits.is_empty() {
+        let place = place(None).await?;
         let mut writer = TableWriter::new(place, Table::Visits);
         writer.write(&arranged(Table::Visits, &[visits::merged(&visits)?])?).await.map_err(external)?;
-        added.extend(writer.finish().await.map_err(external)?);
+        prepared.table.added.extend(writer.finish().await.map_err(external)?);
     }
-    Ok((added, removed))
+    Ok(prepared)
 }
 
 /// A file of visits without those of these people; None when it has none of them.

@@ -42,7 +42,7 @@ async fn rewrite_file(shared: &Shared, key: &TableKey, file: &ColdFile) -> Resul
     };
     let columns: Vec<usize> = (0..key.table.columns().len()).collect();
     let mut rows = rows_of(shared.reading(), key.table, file, &columns, &[]).map_err(|error| fail(&error))?;
-    let place = shared.places.of(key).await.map_err(|error| fail(&error))?;
+    let place = shared.places.of_file(key, file).await.map_err(|error| fail(&error))?;
     let mut writer = TableWriter::new(place, key.table);
     while let Some(batch) = rows.next().await {
         writer.write(&batch.map_err(|error| fail(&error))?).await.map_err(|error| fail(&error))?;

@@ -32,7 +32,7 @@ pub(crate) fn rows_of(
     columns: &[usize],
     filters: &[Expr],
 ) -> Result<SendableRecordBatchStream> {
-    let cold = Arc::new(ColdTable { version: None, files: vec![file.clone()] });
+    let cold = Arc::new(ColdTable { files: vec![file.clone()], ..ColdTable::default() });
     let snapshot = TableSnapshot { table, hot: Vec::new(), cold };
     let plan = snapshot.scan(&session.state(), &Wanted { projection: Some(columns), filters, limit: None })?;
     execute_stream(plan, session.task_ctx())

@@ -30,6 +30,8 @@ static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
     ]))
 });
 
+const DROPPED: &str = "dropped";
+
 pub(super) fn schema() -> SchemaRef {
     SCHEMA.clone()
 }
@@ -57,11 +59,13 @@ pub(super) fn rows(source: &dyn LedgerSource, tenant: &TenantId, snapshot: &Snap
     Ok(RecordBatch::try_new(schema(), columns)?)
 }
 
-/// What the snapshot itself holds: rows in memory and rows in Delta.
+/// What the snapshot itself holds, rows in memory and rows in Delta, and what is gone because its time was over: together
+/// what the log has stored.
 fn readable(snapshot: &Snapshot) -> impl Iterator<Item = LedgerRow> {
     let tables = Table::ALL.into_iter().filter_map(|table| Some((table, snapshot.table(table)?)));
     let counts = tables.flat_map(|(table, of)| {
-        [("hot", of.rows_hot()), ("committed", of.cold.rows())].map(|(outcome, count)| (table, outcome, count))
+        let counts = [("hot", of.rows_hot()), ("committed", of.cold.rows()), (DROPPED, of.cold.dropped)];
+        counts.map(|(outcome, count)| (table, outcome, count))
     });
     counts.filter(|(_, _, count)| *count > 0).map(|(table, outcome, count)| LedgerRow {
         stage: Stage::Lake,
@@ -69,7 +73,7 @@ fn readable(snapshot: &Snapshot) -> impl Iterator<Item = LedgerRow> {
         producer: None,
         table: Some(table.name()),
         outcome,
-        reason: None,
+        reason: (outcome == DROPPED).then_some("retention"),
         unit: Unit::Rows,
         count,
         since_us: None,

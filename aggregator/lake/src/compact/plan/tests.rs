@@ -29,6 +29,7 @@ fn file(number: u64, mut rows: Vec<(i64, u64)>, bytes: u64) -> File {
         store: Arc::from("file:///"),
         path: name.clone(),
         name,
+        archived: false,
         pending: Arc::default(),
         masked: 0,
         bytes,
