@@ -246,6 +246,8 @@ async fn a_put_that_arrives_late_is_neither_lost_nor_doubled() -> Result<()> {
         let api = aggregator.api().clone();
         let flushing = tokio::spawn(async move { api.post("/api/analytics/flush", &json!({})).await.is_ok() });
         eventually("the fault", PATIENCE, async || (faulty.planned() == 0).then_some(())).await;
+        // These are read from the log in one piece with those that are on their way.
+        sent.send(&aggregator, 5).await?;
         aggregator.kill().await?;
         flushing.await?;
         aggregator.restart().await?;
