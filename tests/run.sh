@@ -7,7 +7,7 @@
 #                           (some 10 minutes), nginx for 30 s, and a million requests against closing connections
 #
 # It installs what it needs: nginx and wrk (Debian), cargo-deny and cargo-nextest (crates.io), readers of Delta tables
-# (PyPI, into a folder of their own). Build products go to $CARGO_TARGET_DIR, by default a folder in the user's cache.
+# and an S3-compatible server (PyPI, into folders of their own). Build products go to $CARGO_TARGET_DIR, by default a folder in the user's cache.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
@@ -126,6 +126,7 @@ if [ "$mode" = --long ]; then
     export RIDEALONG_CRASH_KILLS=120 RIDEALONG_WRK_SECONDS=30 RIDEALONG_LONG_EVENTS=10000000
     closing_requests=1000000
 fi
+if [ "$mode" != --quick ]; then step "S3 server for tests" ./tests/e2e/moto/install.sh; fi
 if [ "$mode" = --quick ]; then
     counted "tests" cargo nextest run --workspace --locked --no-fail-fast \
         -E 'not package(ridealong-e2e) or binary(spine)'

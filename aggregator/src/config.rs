@@ -6,6 +6,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ridealong_common::settings::{ByteSize, Faults, Layered, Reader, Setting};
+use ridealong_model::location::Location;
+
+use crate::data::Data;
 
 pub const PREFIX: &str = "RIDEALONG_AGGREGATOR_";
 
@@ -24,7 +27,17 @@ const VACUUM_AFTER_MAX: Duration = Duration::from_secs(3 * 86_400);
 const EVERY_MIN: Duration = Duration::from_secs(1);
 
 pub const SETTINGS: &[Setting] = &[
-    Setting::new("data", "DIR", "Folder of the log and the tables").default("./ridealong-data"),
+    Setting::new(
+        "data",
+        "DIR|URL",
+        "Folder of the log and the tables; or s3://BUCKET/PREFIX for the tables, see --state",
+    )
+    .default("./ridealong-data"),
+    Setting::new(
+        "state",
+        "DIR",
+        "Folder of log and catalog while the tables lie in a bucket (then ./ridealong-data unless given); must last",
+    ),
     Setting::new("listen", "ADDR", "Where the HTTP API listens; loopback only while no API key exists")
         .default("127.0.0.1:8600"),
     Setting::new(
@@ -57,7 +70,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting::new("ids-max", "N", "Event ids remembered to find repeats, at 24 bytes of memory each").default("4194304"),
     Setting::new("ids-window", "DURATION", "How long an event id is remembered, as far as ids-max allows")
         .default("7d"),
-    Setting::new("archive", "DIR", "Where days go that a tenant's retention archives; queries find them there"),
+    Setting::new("archive", "DIR|URL", "Where days go that a tenant's retention archives; queries find them there"),
     Setting::new("compact-every", "DURATION", "How often small files are joined; 0s: only when asked").default("5m"),
     Setting::new("rewrite-every", "DURATION", "How often deletions and corrections are written into the files")
         .default("1m"),
@@ -78,7 +91,7 @@ pub const SETTINGS: &[Setting] = &[
 
 #[derive(Clone, Debug)]
 pub struct Config {
-    pub data: PathBuf,
+    pub data: Data,
     pub listen: SocketAddr,
     pub log_max: ByteSize,
     pub flush_age: Duration,
@@ -91,7 +104,7 @@ pub struct Config {
     pub queries_max: u64,
     pub ids_max: u64,
     pub ids_window: Duration,
-    pub archive: Option<PathBuf>,
+    pub archive: Option<Location>,
     pub compact_every: Duration,
     pub rewrite_every: Duration,
     pub retain_every: Duration,
@@ -125,7 +138,7 @@ impl Config {
         let threads: u64 = read.required("query-threads");
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let config = Self {
-            data: read.required("data"),
+            data: Data::read(&mut read),
             listen,
             log_max: read.required("log-max"),
             flush_age: read.required("flush-age"),
@@ -138,7 +151,7 @@ impl Config {
             queries_max,
             ids_max,
             ids_window: read.required("ids-window"),
-            archive: read.optional("archive"),
+            archive: archive(&mut read),
             compact_every: read.required("compact-every"),
             rewrite_every: read.required("rewrite-every"),
             retain_every: read.required("retain-every"),
@@ -179,6 +192,21 @@ impl Config {
             ("retain-every", self.retain_every),
             ("vacuum-every", self.vacuum_every),
         ]
+    }
+}
+
+/// A folder, or `s3://BUCKET/PREFIX`.
+fn archive(read: &mut Reader) -> Option<Location> {
+    let text: String = read.optional("archive")?;
+    if !text.contains("://") {
+        return Some(Location::Folder(text.into()));
+    }
+    match Location::parse(&text) {
+        Ok(location) => Some(location),
+        Err(problem) => {
+            read.fault("archive", format!("{text:?} {problem}"));
+            None
+        }
     }
 }
 

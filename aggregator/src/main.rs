@@ -1,6 +1,7 @@
 //! `ridealong-aggregator`: reads its configuration and runs the command it was given.
 
 mod config;
+mod data;
 mod lock;
 mod logging;
 mod memory;

@@ -16,6 +16,7 @@ use ridealong_jobs::{Jobs, Schedule};
 use ridealong_lake::{Lake, LakeOptions, Place};
 use ridealong_model::budget::Budget;
 use ridealong_model::jobs::Job;
+use ridealong_model::location::Location;
 use ridealong_query::{Engine, EngineOptions};
 use ridealong_wal::disk::RealDisk;
 use ridealong_wal::{OpenError, Wal, WalOptions};
@@ -41,8 +42,8 @@ pub fn serve(config: Config, unknown_variables: &[String], salvage: bool) -> Res
         tracing::warn!(variable, "unknown environment variable, ignored");
     }
     let started = Instant::now();
-    let _lock = FolderLock::take(&config.data)?;
-    let data = config.data.canonicalize().context("cannot find the data folder")?;
+    let _lock = FolderLock::take(&config.data.folder)?;
+    let data = config.data.folder.canonicalize().context("cannot find the data folder")?;
     let catalog = start_catalog(&data)?;
     let enricher = start_enricher(&config)?;
     let wal = start_wal(&config, &data, salvage)?;
@@ -63,6 +64,7 @@ pub fn serve(config: Config, unknown_variables: &[String], salvage: bool) -> Res
         lake: Arc::new(lake.clone()),
         jobs: jobs.clone(),
         has_archive: config.archive.is_some(),
+        mutate: Arc::new(lake.clone()),
         disk: disk(&data),
         bodies: Bodies::new(BODIES_BYTES_MAX),
         limits: Limits { request_timeout: REQUEST_TIMEOUT },
@@ -139,23 +141,33 @@ fn start_enricher(config: &Config) -> Result<Enricher> {
 }
 
 fn start_lake(config: &Config, data: &Path, wal: &Wal, budget: &Arc<Budget>, catalog: &Catalog) -> Result<Lake> {
+    let place = match &config.data.bucket {
+        Some(url) => Place::bucket(url).with_context(|| format!("cannot keep tables at {url}"))?,
+        None => Place::folder(data.join("lake")),
+    };
     let journal = RealDisk::new(&data.join("mutations")).context("cannot make the folder of mutations")?;
-    let mut options = LakeOptions::new(Place::folder(data.join("lake")), Arc::new(journal));
+    let mut options = LakeOptions::new(place, Arc::new(journal));
+    options.locations = Arc::new(catalog.clone());
     options.flush_age = config.flush_age;
     options.flush_rows = config.flush_rows as usize;
     options.flush_bytes = config.flush_memory.bytes() as usize;
     options.hot_bytes_max = config.hot_memory.bytes() as usize;
     options.budget = Arc::clone(budget);
-    options.archive = config.archive.as_deref().map(archive).transpose()?;
+    options.archive = config.archive.as_ref().map(archive).transpose()?;
     options.retention = Arc::new(catalog.clone());
     options.vacuum_after = config.vacuum_after;
     Lake::open(options, wal.clone()).context("cannot open the lake")
 }
 
 /// Where old days go.
-fn archive(folder: &Path) -> Result<Place> {
-    std::fs::create_dir_all(folder).with_context(|| format!("cannot make the archive {}", folder.display()))?;
-    Ok(Place::folder(folder.canonicalize().context("cannot find the archive")?))
+fn archive(location: &Location) -> Result<Place> {
+    match location {
+        Location::Bucket(url) => Place::bucket(url).with_context(|| format!("cannot keep an archive at {url}")),
+        Location::Folder(folder) => {
+            std::fs::create_dir_all(folder).with_context(|| format!("cannot make the archive {}", folder.display()))?;
+            Ok(Place::folder(folder.canonicalize().context("cannot find the archive")?))
+        }
+    }
 }
 
 fn start_jobs(config: &Config, data: &Path, lake: &Lake) -> Result<Jobs> {
@@ -221,7 +233,8 @@ fn announce(address: SocketAddr, config: &Config, started: Instant) {
     println!("ridealong-aggregator listening on http://{address}");
     tracing::info!(
         %address,
-        data = %config.data.display(),
+        data = %config.data.folder.display(),
+        tables = config.data.bucket.as_ref().map(|url| url.as_str()),
         start_ms = started.elapsed().as_millis() as u64,
         log_max_mib = config.log_max.bytes() >> 20,
         flush_age = ?config.flush_age,

@@ -9,6 +9,7 @@ use ridealong_catalog::{ChangeError, Segment, TenantSettings};
 use ridealong_common::settings::nearest;
 use ridealong_edge::Failure;
 use ridealong_edge::body::json;
+use ridealong_model::location::Location;
 use ridealong_model::segment::SEGMENTS_MAX;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -35,6 +36,9 @@ pub(crate) async fn put(
         checked.map_err(|fault| invalid(format!("segment {name:?}: {fault}")))?;
     }
     let (catalog, tenant, has_archive) = (services.catalog.clone(), services.tenant(), services.has_archive);
+    if asked.contains_key("location") && services.lake.status().tables.iter().any(|it| it.tenant == tenant.as_str()) {
+        return Err(invalid("location can be set only as long as the tenant has no rows".to_owned()));
+    }
     // Writes and syncs a file: the threads of the API must not wait for that.
     let changed =
         tokio::task::spawn_blocking(move || catalog.change(&tenant, |settings| apply(settings, asked, has_archive)))
@@ -70,7 +74,8 @@ fn apply(settings: &mut TenantSettings, asked: Map<String, Value>, has_archive: 
             "corrections" => correct(settings, value)?,
             "segments" => settings.segments = read_segments(&value)?,
             "retention" => settings.retention = retention::read(&value, has_archive)?,
-            _ => return Err(unknown(&key, &["corrections", "segments", "retention"])),
+            "location" => settings.location = read_location(&value)?,
+            _ => return Err(unknown(&key, &["corrections", "location", "retention", "segments"])),
         }
     }
     Ok(())
@@ -90,6 +95,15 @@ fn correct(settings: &mut TenantSettings, value: Value) -> Result<(), String> {
         *switch = value.as_bool().ok_or_else(|| format!("corrections.{key} must be true or false, this is {value}"))?;
     }
     Ok(())
+}
+
+/// A bucket, or null for the usual place. Whoever may ask for settings may not choose among the server's folders.
+fn read_location(value: &Value) -> Result<Option<String>, String> {
+    match value {
+        Value::Null => Ok(None),
+        Value::String(text) if matches!(Location::parse(text), Ok(Location::Bucket(_))) => Ok(Some(text.clone())),
+        _ => Err(format!("location must be \"s3://BUCKET/PREFIX\" or null, this is {value}")),
+    }
 }
 
 fn read_segments(value: &Value) -> Result<Vec<Segment>, String> {

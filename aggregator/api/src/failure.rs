@@ -3,6 +3,7 @@
 use ridealong_common::frame::FrameError;
 use ridealong_edge::Failure;
 use ridealong_ingest::Refusal;
+use ridealong_model::mutation::MutationError;
 use ridealong_model::query::QueryError;
 
 /// A batch or an event that was not taken.
@@ -16,6 +17,17 @@ pub(crate) fn refused(refusal: Refusal) -> Failure {
     }
 }
 
+/// Rows that were not deleted or corrected.
+pub(crate) fn unchanged(error: MutationError) -> Failure {
+    let detail = error.to_string();
+    match error {
+        MutationError::Invalid(_) => Failure::new(400, "invalid-mutation", "Not a mutation", detail),
+        MutationError::TooMany(_) => Failure::unavailable("busy", detail),
+        MutationError::Behind => Failure::unavailable("behind", detail),
+        MutationError::Failed(_) => Failure::new(500, "mutation-failed", "Rows were not changed", detail),
+    }
+}
+
 /// A query that was not answered.
 pub(crate) fn unanswered(error: QueryError) -> Failure {
     let detail = error.to_string();
@@ -26,6 +38,7 @@ pub(crate) fn unanswered(error: QueryError) -> Failure {
         QueryError::TooLarge(_) => Failure::new(400, "query-too-large", "Query needs too much", detail),
         QueryError::Behind => Failure::unavailable("behind", detail),
         QueryError::Busy => Failure::unavailable("busy", detail),
+        QueryError::Unread(_) => Failure::unavailable("store-unreachable", detail),
         QueryError::Failed(_) => Failure::new(500, "query-failed", "Query failed", detail),
     }
 }

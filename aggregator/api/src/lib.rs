@@ -5,12 +5,14 @@
 
 mod batches;
 mod config;
+mod event;
 mod events;
 mod failure;
 mod flush;
 mod health;
 mod jobs;
 mod lag;
+mod mutations;
 mod performance;
 mod prometheus;
 mod quarantine;

@@ -10,7 +10,8 @@ use tower_http::timeout::TimeoutLayer;
 
 use crate::services::Services;
 use crate::{
-    batches, config, events, flush, health, jobs, performance, prometheus, quarantine, query, recent, retention, stats,
+    batches, config, event, events, flush, health, jobs, mutations, performance, prometheus, quarantine, query, recent,
+    retention, stats,
 };
 use ridealong_edge::Failure;
 use ridealong_edge::loopback::require_loopback_host;
@@ -20,6 +21,8 @@ pub fn router(services: Services) -> Router {
     let analytics = Router::new()
         .route("/track", post(events::track))
         .route("/batch-track", post(events::batch_track))
+        .route("/events/{eventId}", get(event::get).patch(event::patch).delete(event::delete))
+        .route("/mutations", get(mutations::list).post(mutations::make))
         .route("/config", get(config::get).put(config::put))
         .route("/quarantine", get(quarantine::list))
         .route("/quarantine/replay", post(quarantine::replay))

@@ -13,6 +13,7 @@ use ridealong_ingest::{Admission, Ingest};
 use ridealong_jobs::Jobs;
 use ridealong_model::budget::Share;
 use ridealong_model::lake::Lake;
+use ridealong_model::mutation::Mutate;
 use ridealong_model::query::QueryEngine;
 use ridealong_model::segment::SegmentCheck;
 use ridealong_model::tenant::TenantId;
@@ -33,6 +34,8 @@ pub struct Services {
     pub jobs: Jobs,
     /// Whether there is a place for days that are kept and seldom read.
     pub has_archive: bool,
+    /// Deletes and corrects what is stored.
+    pub mutate: Arc<dyn Mutate>,
     pub disk: Disk,
     pub bodies: Bodies,
     pub limits: Limits,

@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use ridealong_common::table::Table;
 use ridealong_common::time::Timestamp;
+use ridealong_model::location::{Location, Locations};
 use ridealong_model::retention::{Retention, RetentionRules};
 use ridealong_model::segment::{self, SegmentRules};
 use ridealong_model::tenant::TenantId;
@@ -104,9 +105,21 @@ impl RetentionRules for Catalog {
     }
 }
 
+impl Locations for Catalog {
+    fn location(&self, tenant: &TenantId) -> Option<Location> {
+        Location::parse(self.settings(tenant).location.as_deref()?).ok()
+    }
+
+    fn located(&self) -> Vec<TenantId> {
+        let tenants = self.inner.tenants.load();
+        let located = tenants.iter().filter(|(_, kept)| kept.settings.location.is_some());
+        located.map(|(tenant, _)| tenant.clone()).collect()
+    }
+}
+
 impl fmt::Debug for Catalog {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Catalog").finish_non_exhaustive()
+        out.write_str("Catalog")
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a tenant may set. Written to disk as JSON: a field that is missing there has its default.
 
+use ridealong_model::location::Location;
 use ridealong_model::segment::{CONDITION_BYTES_MAX, SEGMENTS_MAX};
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +17,9 @@ pub struct TenantSettings {
     /// A table that is not in it keeps its rows for ever.
     #[serde(skip_serializing_if = "Retentions::is_empty")]
     pub retention: Retentions,
+    /// Below which the tenant's tables lie, when not beside those of the others: see [`Location`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub location: Option<String>,
 }
 
 /// What may be changed in an event before it is stored. Each off until it is switched on; each change is logged in the
@@ -45,6 +49,11 @@ pub struct Segment {
 impl TenantSettings {
     /// The first fault there is; conditions are checked by who evaluates them.
     pub fn fault(&self) -> Option<String> {
+        if let Some(location) = &self.location
+            && let Err(fault) = Location::parse(location)
+        {
+            return Some(format!("location {location:?} {fault}"));
+        }
         if self.segments.len() > SEGMENTS_MAX {
             return Some(format!("{} segments, at most {SEGMENTS_MAX} are kept", self.segments.len()));
         }

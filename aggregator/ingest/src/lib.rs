@@ -4,9 +4,10 @@
 //! Two doors lead in: [`Ingest::accept_frame`] for agents' batches and [`Ingest::accept_events`] for JSON events. Every
 //! event ends in exactly one of stored, duplicate, quarantined, refused, and its sender is told which; the `tally` counts each
 //! at the door, by reason, and `ledger` writes door and log into one book. What is set aside ([`QuarantineRow`]) is corrected
-//! and let in again through [`Ingest::replay`]. Knows no HTTP.
+//! and let in again through [`Ingest::replay`]; what is stored is corrected with the help of [`amended`]. Knows no HTTP.
 
 mod admission;
+mod amend;
 mod commit;
 mod correct;
 mod decode;
@@ -23,6 +24,7 @@ mod tally;
 mod validate;
 
 pub use admission::Admission;
+pub use amend::{AmendError, amended};
 pub use door::{FrameReceipt, Ingest};
 pub use enrich::Enricher;
 pub use events::{EventReceipt, EventStatus};

@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use crate::flush::{Request, with_causes};
 use crate::hot::{Fill, TableKey};
-use crate::lake::{Shared, table_place};
+use crate::lake::Shared;
 use crate::place::Place;
 use crate::retain::{Sum, day_in, gone, is_older};
 use crate::snapshot::ColdFile;
@@ -49,9 +49,9 @@ async fn archive(
 ) -> Result<Outcome, JobFailure> {
     let mut outcome = Outcome::default();
     for files in days {
-        let root = shared.options.archive.as_ref();
-        let root = root.ok_or_else(|| JobFailure("archiveAfter is set and there is no archive".into()))?;
-        let (from, to) = (table_place(&shared.options.root, key), table_place(root, key));
+        let to = shared.places.archive_of(key);
+        let to = to.ok_or_else(|| JobFailure("archiveAfter is set and there is no archive".into()))?;
+        let from = shared.places.known(key);
         for file in &files {
             copy(&from, &to, file).await.map_err(|error| JobFailure(with_causes(&error)))?;
         }

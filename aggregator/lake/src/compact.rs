@@ -23,8 +23,8 @@ use tokio::sync::Mutex;
 use crate::delta::{Change, ChangeKind};
 use crate::flush::with_causes;
 use crate::hot::TableKey;
-use crate::lake::{Shared, table_place};
-use crate::snapshot::{ColdFile, ColdTable};
+use crate::lake::Shared;
+use crate::snapshot::ColdFile;
 
 use merge::merge;
 use plan::{Merge, plan};
@@ -43,7 +43,7 @@ pub(crate) async fn run(shared: &Shared) -> Result<Outcome, JobFailure> {
     for fill in shared.tables.fills() {
         let before = outcome.files_removed;
         if let Err(error) = run_table(shared, &fill.key, &mut outcome).await {
-            tracing::error!(tenant = &*fill.key.tenant, table = fill.key.table.name(), error = %error, "compaction failed");
+            tracing::warn!(tenant = &*fill.key.tenant, table = fill.key.table.name(), error = %error, "compaction failed");
             failure.get_or_insert(error);
         }
         outcome.tables += u64::from(outcome.files_removed > before);
@@ -73,7 +73,8 @@ pub(crate) async fn relieve(shared: Arc<Shared>, one_job: Arc<Mutex<()>>) {
 async fn run_table(shared: &Shared, key: &TableKey, outcome: &mut Outcome) -> Result<(), JobFailure> {
     for _ in 0..ROUNDS_MAX {
         let cold = shared.tables.cold(key);
-        let due = due(&cold);
+        let files: Vec<ColdFile> = cold.files.iter().filter(|file| !file.archived).cloned().collect();
+        let due = plan(&files, chrono::Utc::now().timestamp_micros());
         if due.is_empty() {
             return Ok(());
         }
@@ -84,13 +85,8 @@ async fn run_table(shared: &Shared, key: &TableKey, outcome: &mut Outcome) -> Re
     Ok(())
 }
 
-fn due(cold: &ColdTable) -> Vec<Merge> {
-    let files: Vec<ColdFile> = cold.files.iter().filter(|file| !file.archived).cloned().collect();
-    plan(&files, chrono::Utc::now().timestamp_micros())
-}
-
 async fn run_merge(shared: &Shared, key: &TableKey, due: &Merge, outcome: &mut Outcome) -> Result<(), JobFailure> {
-    let place = table_place(&shared.options.root, key);
+    let place = shared.places.of(key).await.map_err(|error| JobFailure(with_causes(&error)))?;
     let mut added = Vec::new();
     if let Err(error) = merge(&place, key.table, due, &mut added).await {
         for file in &added {

@@ -38,6 +38,9 @@ const ARCHIVED: &str = "archived";
 /// Memory of the rows that are joined and sorted at once.
 const PIECE_BYTES: usize = 32 << 20;
 
+/// Each but the last met a commit that had just arrived.
+const TRIES_MAX: u32 = 3;
+
 #[derive(Debug, Error)]
 pub enum DeltaError {
     #[error("cannot make or read the folder of table {table}")]
@@ -52,8 +55,11 @@ pub enum DeltaError {
     Gone { table: &'static str, files: usize },
     #[error("table {table} has deletion vectors, which this program does not read")]
     DeletionVectors { table: &'static str },
-    #[error("table {table} has been written by another writer up to position {found}, past {ours}")]
-    Overtaken { table: &'static str, found: i64, ours: Position },
+    #[error(
+        "table {table} has rows of the log up to position {found}, which no flush was to end at: another process writes it \
+         with a copy of this log"
+    )]
+    Overtaken { table: &'static str, found: Position },
 }
 
 /// A Delta table that this process alone writes.
@@ -63,6 +69,8 @@ pub(crate) struct DeltaLog {
     application: String,
     delta: DeltaTable,
     gone: Gone,
+    /// A commit failed, and may still arrive: a bucket's answer may be lost, and a put be slow.
+    is_uncertain: bool,
 }
 
 /// Rows that were in the table and are not any more, as of its present version.
@@ -139,10 +147,36 @@ impl DeltaLog {
         } else {
             make(delta, table, &stored_schema(table)).await.map_err(fail("make"))?
         };
+        // Of a process that was killed a commit may be on its way, too.
+        let is_uncertain = exists && place.local().is_none();
         let (place, application) = (place.clone(), format!("wal/{log}"));
-        let mut opened = Self { table, place, application, delta, gone: Gone::default() };
+        let mut opened = Self { table, place, application, delta, gone: Gone::default(), is_uncertain };
+        opened.make_certain().await?;
         opened.gone = opened.read_gone().await?;
         Ok(opened)
+    }
+
+    /// Whether the table may change without anybody's doing. See [`Self::make_certain`].
+    pub fn is_uncertain(&self) -> bool {
+        self.is_uncertain
+    }
+
+    /// What may still arrive can only become the next version. So that one is taken, without changing anything; when
+    /// something has arrived before, it is read. After this nothing can arrive any more.
+    pub async fn make_certain(&mut self) -> Result<(), DeltaError> {
+        let mut tries = 1;
+        while self.is_uncertain {
+            if tries > 1 {
+                self.refresh().await?;
+            }
+            let transactions = vec![self.transaction(self.position().await?)];
+            let nothing = Change { added: Vec::new(), removed: Vec::new(), transactions, kind: ChangeKind::Append };
+            match self.commit(nothing).await {
+                Err(error) if tries == TRIES_MAX => return Err(error),
+                _ => tries += 1,
+            }
+        }
+        Ok(())
     }
 
     /// Up to where the table holds the log's rows.
@@ -173,7 +207,7 @@ impl DeltaLog {
     pub async fn append(&mut self, batches: &[RecordBatch], position: Position) -> Result<(), DeltaError> {
         let found = self.position().await?;
         if found >= position {
-            return Err(DeltaError::Overtaken { table: self.table.name(), found: found.0 as i64, ours: position });
+            return Err(DeltaError::Overtaken { table: self.table.name(), found });
         }
         let mut writer = TableWriter::new(self.place.clone(), self.table);
         for piece in pieces(batches) {
@@ -206,8 +240,9 @@ impl DeltaLog {
         let committed = CommitBuilder::from(properties)
             .with_actions(actions)
             .build(Some(snapshot as &dyn TableReference), self.delta.log_store(), change.kind.operation())
-            .await
-            .map_err(fail("commit to"))?;
+            .await;
+        self.is_uncertain = committed.is_err() && self.place.local().is_none();
+        let committed = committed.map_err(fail("commit to"))?;
         self.delta.state = Some(committed.snapshot());
         self.gone = gone;
         if history::has_checkpoint(committed.version) {
@@ -262,7 +297,7 @@ impl DeltaLog {
             return Ok(());
         }
         // Into a bucket a commit that failed may still come; a file that is not there any more never.
-        if self.is_local() || matches!(error, DeltaError::Gone { .. }) {
+        if self.place.local().is_some() || matches!(error, DeltaError::Gone { .. }) {
             self.discard(&added).await;
         }
         Err(error)
@@ -277,7 +312,7 @@ impl DeltaLog {
     async fn tidy(&mut self) {
         let done = async {
             self.delta = history::reread(&self.delta).await?;
-            history::shorten(&self.delta).await
+            history::shorten(&self.delta, history::VERSIONS_MAX).await
         };
         if let Err(error) = done.await {
             tracing::warn!(
@@ -309,11 +344,6 @@ impl DeltaLog {
 
     fn unwritten(&self, source: WriteError) -> DeltaError {
         DeltaError::Write { table: self.table.name(), source }
-    }
-
-    /// Whether it lies in a folder.
-    pub fn is_local(&self) -> bool {
-        self.place.local().is_some()
     }
 
     /// Deletes files that no version will ever name, as far as that succeeds.
@@ -446,4 +476,4 @@ fn failed(doing: &'static str, table: Table, source: DeltaTableError) -> DeltaEr
 #[cfg(test)]
 pub(crate) use history::VERSIONS_MAX;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -111,7 +111,7 @@ fn looked_up(builder: WriterPropertiesBuilder, table: Table, column: &Column) ->
 /// Events are looked up by ids that callers made: random ones leave bounds nothing to skip. Requests have ids of our own
 /// making, which sort by time.
 fn has_filter(table: Table, name: &str) -> bool {
-    table == Table::Events && matches!(name, "event_id" | "user_id" | "anonymous_id" | "session_id")
+    table == Table::Events && matches!(name, "event_id" | "user_id")
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use ridealong_common::table::Table;
 use ridealong_model::budget::Account;
+use ridealong_model::mutation::MutationError;
 use ridealong_wal::Position;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
@@ -20,8 +21,9 @@ use tokio::time::MissedTickBehavior;
 use crate::compact::FILES_CROWDED;
 use crate::delta::{Change, DeltaError, DeltaLog};
 use crate::hot::{Fill, Flushable, TableKey};
-use crate::lake::{Shared, table_place};
+use crate::lake::Shared;
 use crate::mutations::{self, Anew, Begin, begin};
+use crate::places::PlaceError;
 use crate::visits;
 
 pub(crate) use moves::cold;
@@ -92,6 +94,8 @@ impl Request {
 enum FlushFailure {
     #[error(transparent)]
     Delta(#[from] DeltaError),
+    #[error(transparent)]
+    Place(#[from] PlaceError),
     #[error("the log cannot let go of what the lake has: {0}")]
     Release(String),
     #[error("the log has not been read up to position {0} in time")]
@@ -140,10 +144,7 @@ impl Flusher {
                         What::Change(key, change) => self.change(&key, change).await,
                         What::Archive(key, names) => self.archive(&key, &names).await,
                         What::Drop(key, names) => self.drop_files(&key, &names).await,
-                        What::Begin(asked) => {
-                            begin(&self.shared, *asked).await;
-                            Ok(())
-                        }
+                        What::Begin(asked) => self.begin(*asked).await,
                         What::Anew(asked) => self.anew(*asked).await,
                     };
                     // Whoever asked may have gone.
@@ -203,8 +204,35 @@ impl Flusher {
         self.release().await
     }
 
+    /// Puts a mutation in force.
+    async fn begin(&mut self, asked: Begin) -> Result<(), FlushFailure> {
+        match self.make_certain(&asked.key).await {
+            Ok(()) => begin(&self.shared, asked).await,
+            // Whoever asked may have gone.
+            Err(error) => drop(asked.answer.send(Err(MutationError::Failed(with_causes(&error))))),
+        }
+        Ok(())
+    }
+
+    /// After a commit that failed and may still arrive: sees to it that it does not, or takes over what it has brought,
+    /// before anything else is done to the table.
+    async fn make_certain(&mut self, key: &TableKey) -> Result<(), FlushFailure> {
+        if let Some(archive) = self.archives.get_mut(key).filter(|log| log.is_uncertain()) {
+            archive.make_certain().await?;
+            self.show(key)?;
+        }
+        let Some(log) = self.logs.get_mut(key).filter(|log| log.is_uncertain()) else { return Ok(()) };
+        log.make_certain().await?;
+        let found = log.position().await?;
+        if !self.shared.tables.settle(key, self.cold(key)?, found) {
+            return Err(DeltaError::Overtaken { table: key.table.name(), found }.into());
+        }
+        Ok(())
+    }
+
     /// Commits what somebody has prepared.
     async fn change(&mut self, key: &TableKey, change: Change) -> Result<(), FlushFailure> {
+        self.make_certain(key).await?;
         let cold = self.shared.tables.cold(key);
         let removed = || cold.files.iter().filter(|file| change.removed.contains(&file.name));
         let is_archived = removed().any(|file| file.archived);
@@ -223,10 +251,13 @@ impl Flusher {
 
     async fn anew(&mut self, mut asked: Anew) -> Result<(), FlushFailure> {
         let (shared, key) = (Arc::clone(&self.shared), asked.key());
-        let opened = self.log(&key).await.map(drop).map_err(|error| with_causes(&error));
+        let opened = match self.make_certain(&key).await {
+            Ok(()) => self.log(&key).await.map(drop),
+            Err(error) => Err(error),
+        };
         let done = match (opened, self.logs.get_mut(&key)) {
             (Ok(()), Some(log)) => mutations::commit(&shared, log, self.archives.get_mut(&key), &mut asked).await,
-            (Err(error), _) => Err(error),
+            (Err(error), _) => Err(with_causes(&error)),
             (Ok(()), None) => unreachable!("opened above"),
         };
         // Whoever asked may have gone.
@@ -253,6 +284,7 @@ impl Flusher {
     }
 
     async fn try_flush(&mut self, key: &TableKey) -> Result<(), FlushFailure> {
+        self.make_certain(key).await?;
         // A backlog goes in pieces, each a commit.
         let bytes_max = self.shared.options.flush_bytes;
         let Some(Flushable { mut batches, up_to }) = self.shared.tables.flushable(key, bytes_max) else {
@@ -286,7 +318,7 @@ impl Flusher {
             if tenants > options.tenants_max {
                 return Err(FlushFailure::Tenants(tenants));
             }
-            let place = table_place(&options.root, key);
+            let place = self.shared.places.of(key).await?;
             let log = DeltaLog::open_or_make(&place, key.table, self.shared.wal.log_id()).await?;
             self.logs.insert(key.clone(), log);
         }

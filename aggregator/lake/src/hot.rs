@@ -55,6 +55,8 @@ struct TableState {
 
 #[derive(Clone, Debug)]
 struct HotBatch {
+    /// Up to where the log had been read before it.
+    after: Position,
     /// Of the last entry in it.
     position: Position,
     rows: RecordBatch,
@@ -111,7 +113,9 @@ impl HotTables {
     pub fn append(&self, added: Vec<(TableKey, RecordBatch, Position)>, read: Position) {
         let added: Vec<_> = added.into_iter().map(|(key, rows, at)| (key, HotBatch::new(rows, at))).collect();
         let mut tables = self.tables.lock();
-        for (key, batch) in added {
+        let after = tables.position;
+        for (key, mut batch) in added {
+            batch.after = after;
             let Some(table) = tables.by_key.get_mut(&key) else { unreachable!("a table is added before rows") };
             assert!(table.hot.last().is_none_or(|last| last.position < batch.position), "the log is read in order");
             assert!(batch.position > table.committed, "what Delta holds is not appended again");
@@ -161,6 +165,24 @@ impl HotTables {
         table.committed = up_to;
     }
 
+    /// Either of both: the table holds the log's rows up to `position`, hot ones perhaps among them. False, and nothing
+    /// changes, when nobody read the log just up to there: somebody else writes the table in the name of this log.
+    pub fn settle(&self, key: &TableKey, cold: ColdTable, position: Position) -> bool {
+        if self.holds(key, position) {
+            self.replace(key, cold);
+            return true;
+        }
+        let tables = self.tables.lock();
+        let mut hot = tables.by_key.get(key).into_iter().flat_map(|table| &table.hot);
+        let is_known =
+            position <= tables.position && hot.all(|batch| batch.position <= position || position <= batch.after);
+        drop(tables);
+        if is_known {
+            self.swap(key, cold, position);
+        }
+        is_known
+    }
+
     /// The same rows in another Delta version, or rows that are meant to go are gone from it.
     pub fn replace(&self, key: &TableKey, cold: ColdTable) {
         if let Some(table) = self.tables.lock().by_key.get_mut(key) {
@@ -196,7 +218,7 @@ impl HotTables {
         let Some(table) = tables.by_key.get_mut(key) else { return };
         for batch in &mut table.hot {
             if let Some(changed) = changed.remove(&batch.position) {
-                *batch = changed;
+                *batch = HotBatch { after: batch.after, ..changed };
             }
         }
         table.hot_rows = table.hot.iter().map(|batch| batch.rows.num_rows()).sum();
@@ -206,7 +228,7 @@ impl HotTables {
     }
 
     /// Forgets those that are done.
-    pub fn settled(&self, key: &TableKey, pending: Vec<Pending>) {
+    pub fn forget(&self, key: &TableKey, pending: Vec<Pending>) {
         if let Some(table) = self.tables.lock().by_key.get_mut(key) {
             table.pending = pending;
         }
@@ -277,7 +299,7 @@ impl HotBatch {
         let newest_us = times(TIMESTAMP).and_then(max::<TimestampMicrosecondType>);
         let oldest_received_us = times(RECEIVED_AT).and_then(min::<TimestampMicrosecondType>);
         let bytes = rows.get_array_memory_size();
-        Self { position, rows, bytes, times: Times { oldest_received_us, newest_us } }
+        Self { after: Position(0), position, rows, bytes, times: Times { oldest_received_us, newest_us } }
     }
 }
 

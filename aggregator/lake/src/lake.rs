@@ -1,6 +1,7 @@
 //! The handle on the lake: opens what is there, starts the follower and the flusher, and answers for both.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod existing;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -8,11 +9,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use ridealong_common::table::Table;
 use ridealong_engine::datafusion::execution::SessionStateBuilder;
+use ridealong_engine::datafusion::execution::object_store::ObjectStoreUrl;
 use ridealong_engine::datafusion::prelude::{SessionConfig, SessionContext};
 use ridealong_engine::datafusion_functions_json;
-use ridealong_engine::deltalake::logstore::object_store::Error as StoreError;
+use ridealong_engine::deltalake::logstore::object_store::{Error as StoreError, ObjectStore};
 use ridealong_model::jobs::JobFailure;
 use ridealong_model::lake::{FlushError, Lake as LakePort, LakeStatus, TableStatus};
 use ridealong_wal::{Position, Wal};
@@ -20,21 +21,19 @@ use thiserror::Error;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
-use url::Url;
 
+use self::existing::Existing;
 use crate::compact;
-use crate::delta::{Change, DeltaError, DeltaLog};
+use crate::delta::{Change, DeltaError};
 use crate::flush::{Answer, Flusher, Request, cold};
 use crate::follow::follow;
 use crate::hot::{HotTables, TableKey};
 use crate::jobs;
 use crate::mutations::{Mutations, MutationsError};
 use crate::options::LakeOptions;
-use crate::place::Place;
+use crate::places::{PlaceError, Places};
 use crate::snapshot::Snapshot;
 
-/// The folder of a table's versions.
-const DELTA_LOG: &str = "_delta_log";
 /// Of a thread that evaluates conditions. Only what is used is taken from memory.
 const STACK_BYTES: usize = 64 << 20;
 /// Flush requests waiting at once.
@@ -48,6 +47,10 @@ pub enum OpenError {
     List { place: String, source: StoreError },
     #[error("cannot start the lake's threads")]
     Threads(#[source] std::io::Error),
+    #[error("a place of tables cannot be opened")]
+    Place(#[from] PlaceError),
+    #[error("table {table} of tenant {tenant} lies in two places: move one of {} and {} away", places[0], places[1])]
+    Twice { tenant: String, table: &'static str, places: [String; 2] },
     #[error("a table cannot be opened")]
     Table(#[from] DeltaError),
     #[error("{rows} rows of table {table} of {tenant} are in an archive, and none is given: give --archive as before")]
@@ -70,6 +73,7 @@ pub struct Lake {
 /// What follower, flusher and handle share.
 pub(crate) struct Shared {
     pub options: LakeOptions,
+    pub places: Arc<Places>,
     pub wal: Wal,
     pub tables: HotTables,
     pub mutations: Mutations,
@@ -103,6 +107,17 @@ impl Shared {
         tokio::time::timeout(patience, reading).await.unwrap_or(false)
     }
 
+    /// In which single files are read, wherever they lie.
+    pub fn reading(&self) -> &SessionContext {
+        let session = &self.mutations.session;
+        for (url, store) in self.places.stores() {
+            if let Ok(url) = ObjectStoreUrl::parse(url) {
+                session.register_object_store(url.as_ref(), store);
+            }
+        }
+        session
+    }
+
     /// Commits files that were prepared, in place of others. The flusher does it, between two flushes; it fails, and
     /// nothing changes, when one of those to be removed is no longer in the table.
     pub async fn change(&self, key: &TableKey, change: Change) -> Result<(), JobFailure> {
@@ -131,14 +146,21 @@ impl Lake {
     pub fn open(options: LakeOptions, wal: Wal) -> Result<Self, OpenError> {
         let runtime = runtime_for("lake").map_err(OpenError::Threads)?;
         let tables = HotTables::default();
-        let mutations = Mutations::open(Arc::clone(&options.journal), session(&options), wal.log_id())?;
-        let (logs, archives) = runtime.block_on(open_tables(&options, &wal, &tables, &mutations))?;
+        let mutations = Mutations::open(Arc::clone(&options.journal), session(), wal.log_id())?;
+        let places = Places::new(options.root.clone(), options.archive.clone(), Arc::clone(&options.locations));
+        let places = Arc::new(places);
+        let Existing { logs, archives } = runtime.block_on(existing::open(&places, wal.log_id()))?;
+        for (key, log) in &logs {
+            let (cold, position) = (cold(log, archives.get(key))?, runtime.block_on(log.position())?);
+            tables.add(key.clone(), cold, position, mutations.pending(key));
+        }
         // From the log's beginning, not from where the known tables end: a table whose rows were never flushed has no
         // Delta log yet, and nothing here knows of it. What a table has already is skipped row by row.
         let start = wal.oldest().before();
         let (requests, inbox) = mpsc::channel(REQUESTS_MAX);
         let shared = Arc::new(Shared {
             options,
+            places,
             wal,
             tables,
             mutations,
@@ -162,6 +184,11 @@ impl Lake {
         jobs.spawn(compact::relieve(Arc::clone(&shared), Arc::clone(&one_job)));
         let owned = Arc::new(Mutex::new(Some(Owned { runtime, jobs, mutating, follower })));
         Ok(Self { shared, owned, worker, mutating: mutator, one_job })
+    }
+
+    /// The stores that files lie in, each by its root's URL.
+    pub fn stores(&self) -> Vec<(String, Arc<dyn ObjectStore>)> {
+        self.shared.places.stores()
     }
 
     /// The tables of a tenant with every row that was durable before the call, or None when the lake does not get there
@@ -255,80 +282,13 @@ fn runtime_for(name: &str) -> std::io::Result<Runtime> {
 }
 
 /// In which conditions are read and single files scanned.
-fn session(options: &LakeOptions) -> SessionContext {
+fn session() -> SessionContext {
     let config = SessionConfig::new().with_target_partitions(1).set_str("datafusion.sql_parser.dialect", "PostgreSQL");
     let mut state = SessionStateBuilder::new().with_config(config).with_default_features().build();
     if let Err(error) = datafusion_functions_json::register_all(&mut state) {
         tracing::warn!(error = &error as &dyn std::error::Error, "conditions cannot look into properties");
     }
-    let session = SessionContext::new_with_state(state);
-    for place in options.places() {
-        if let Ok(url) = Url::parse(&place.store_url()) {
-            session.register_object_store(&url, Arc::clone(place.store()));
-        }
-    }
-    session
-}
-
-pub(crate) fn table_place(root: &Place, key: &TableKey) -> Place {
-    root.child(&key.tenant).child(key.table.name())
-}
-
-type Logs = BTreeMap<TableKey, DeltaLog>;
-
-/// Opens every table that there is, and the archives of those that have one.
-async fn open_tables(
-    options: &LakeOptions,
-    wal: &Wal,
-    tables: &HotTables,
-    mutations: &Mutations,
-) -> Result<(Logs, Logs), OpenError> {
-    let archived = match &options.archive {
-        Some(root) => existing_tables(root).await?,
-        None => Vec::new(),
-    };
-    let mut keys: BTreeSet<TableKey> = existing_tables(&options.root).await?.into_iter().collect();
-    keys.extend(archived.iter().cloned());
-    let (mut logs, mut archives) = (Logs::new(), Logs::new());
-    for key in keys {
-        let log = DeltaLog::open_or_make(&table_place(&options.root, &key), key.table, wal.log_id()).await?;
-        match &options.archive {
-            Some(root) if archived.contains(&key) => {
-                let archive = DeltaLog::open_or_make(&table_place(root, &key), key.table, wal.log_id()).await?;
-                archives.insert(key.clone(), archive);
-            }
-            None if log.gone().archived > 0 => {
-                let (tenant, rows) = (key.tenant.to_string(), log.gone().archived);
-                return Err(OpenError::NoArchive { tenant, table: key.table.name(), rows });
-            }
-            _ => {}
-        }
-        let pending = mutations.pending(&key);
-        tables.add(key.clone(), cold(&log, archives.get(&key))?, log.position().await?, pending);
-        logs.insert(key, log);
-    }
-    Ok((logs, archives))
-}
-
-/// The tables that lie under the root: what has a Delta log.
-async fn existing_tables(root: &Place) -> Result<Vec<TableKey>, OpenError> {
-    let mut found = Vec::new();
-    for tenant in names(root).await? {
-        for name in names(&root.child(&tenant)).await? {
-            let Some(table) = Table::from_name(&name) else { continue };
-            if names(&root.child(&tenant).child(&name)).await?.iter().any(|name| name == DELTA_LOG) {
-                found.push(TableKey { tenant: Arc::from(tenant.as_str()), table });
-            }
-        }
-    }
-    Ok(found)
-}
-
-/// What lies below a place and has something below it.
-async fn names(place: &Place) -> Result<Vec<String>, OpenError> {
-    let listed = place.store().list_with_delimiter(Some(&place.path())).await;
-    let listed = listed.map_err(|source| OpenError::List { place: place.to_string(), source })?;
-    Ok(listed.common_prefixes.iter().filter_map(|path| path.filename().map(str::to_owned)).collect())
+    SessionContext::new_with_state(state)
 }
 
 #[cfg(test)]

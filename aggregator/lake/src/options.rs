@@ -4,13 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ridealong_model::budget::Budget;
+use ridealong_model::location::{Locations, UsualPlaces};
 use ridealong_model::retention::{KeepForEver, RetentionRules};
 use ridealong_wal::disk::Disk;
 
-use crate::hot::TableKey;
-use crate::lake::table_place;
 use crate::place::Place;
-use crate::snapshot::ColdFile;
 
 #[derive(Clone)]
 pub struct LakeOptions {
@@ -25,6 +23,8 @@ pub struct LakeOptions {
     pub vacuum_after: Duration,
     /// Where deletions and corrections are kept until they have reached every file.
     pub journal: Arc<dyn Disk>,
+    /// Tenants whose tables lie elsewhere.
+    pub locations: Arc<dyn Locations>,
     /// A flush once this many rows of a table are hot: a Parquet file of a good size.
     pub flush_rows: usize,
     /// A flush once a table's hot rows take this much memory.
@@ -48,6 +48,7 @@ impl LakeOptions {
             retention: Arc::new(KeepForEver),
             vacuum_after: Duration::from_secs(24 * 3_600),
             journal,
+            locations: Arc::new(UsualPlaces),
             flush_rows: 1_000_000,
             flush_bytes: 128 << 20,
             flush_age: Duration::from_secs(300),
@@ -55,16 +56,5 @@ impl LakeOptions {
             budget: Budget::new(u64::MAX),
             tenants_max: 200,
         }
-    }
-
-    /// Where files lie.
-    pub(crate) fn places(&self) -> impl Iterator<Item = &Place> {
-        [Some(&self.root), self.archive.as_ref()].into_iter().flatten()
-    }
-
-    /// Where a file of a table lies, and so what takes its place.
-    pub(crate) fn place_of(&self, key: &TableKey, file: &ColdFile) -> Place {
-        let root = self.archive.as_ref().filter(|_| file.archived).unwrap_or(&self.root);
-        table_place(root, key)
     }
 }

@@ -1,5 +1,7 @@
 //! Where tables lie: an object store, and a URL within it.
 
+mod bucket;
+
 use std::fmt;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
@@ -9,6 +11,8 @@ use ridealong_engine::deltalake::logstore::object_store::ObjectStore;
 use url::Url;
 
 use crate::store::{DurableStore, Files, RealFiles};
+
+pub use bucket::BucketError;
 
 /// A folder, or a prefix of a bucket, that holds `{tenant}/{table}/`. Cheap to clone.
 #[derive(Clone)]
@@ -31,6 +35,18 @@ impl Place {
         let folder = folder.as_ref();
         let Ok(url) = Url::from_directory_path(folder) else { panic!("{} is not absolute", folder.display()) };
         Self { store: Arc::new(DurableStore::new(Arc::clone(&files))), url, files: Some(files) }
+    }
+
+    /// `s3://BUCKET/PREFIX`, tried out. Blocks; not to be called from a runtime's thread.
+    pub fn bucket(url: &Url) -> Result<Self, BucketError> {
+        let url = with_slash(url);
+        let store = bucket::open(&url, &path_in_store(&url))?;
+        Ok(Self { store, url, files: None })
+    }
+
+    /// Another prefix of the same bucket.
+    pub(crate) fn beside(&self, url: &Url) -> Self {
+        Self { url: with_slash(url), ..self.clone() }
     }
 
     /// What lies below under this name. Names hold no slash and need no escaping.
@@ -59,13 +75,25 @@ impl Place {
 
     /// This place as the store names it.
     pub(crate) fn path(&self) -> Path {
-        Path::from_url_path(self.url.path()).unwrap_or_else(|_| Path::from(self.url.path()))
+        path_in_store(&self.url)
     }
 
     /// The folder and how it is changed; None for a bucket.
     pub(crate) fn local(&self) -> Option<(PathBuf, &Arc<dyn Files>)> {
         Some((self.url.to_file_path().ok()?, self.files.as_ref()?))
     }
+}
+
+fn with_slash(url: &Url) -> Url {
+    let mut url = url.clone();
+    if let Ok(mut segments) = url.path_segments_mut() {
+        segments.pop_if_empty().push("");
+    }
+    url
+}
+
+fn path_in_store(url: &Url) -> Path {
+    Path::from_url_path(url.path()).unwrap_or_else(|_| Path::from(url.path()))
 }
 
 impl fmt::Debug for Place {

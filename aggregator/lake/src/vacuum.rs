@@ -22,7 +22,7 @@ use thiserror::Error;
 use crate::archive::within;
 use crate::flush::with_causes;
 use crate::hot::Fill;
-use crate::lake::{Shared, table_place};
+use crate::lake::Shared;
 use crate::place::Place;
 use crate::retain::Sum;
 use crate::store::Files;
@@ -43,11 +43,10 @@ enum VacuumError {
 }
 
 pub(crate) async fn run(shared: Arc<Shared>) -> Result<Outcome, JobFailure> {
-    let options = &shared.options;
     let mut sum = Sum::default();
     for Fill { key, .. } in shared.tables.fills() {
-        for root in [Some(&options.root), options.archive.as_ref()].into_iter().flatten() {
-            let done = vacuum(&table_place(root, &key), options.vacuum_after).await;
+        for place in std::iter::once(shared.places.known(&key)).chain(shared.places.archive_of(&key)) {
+            let done = vacuum(&place, shared.options.vacuum_after).await;
             sum.add(&key, done.map_err(|error| JobFailure(with_causes(&error))));
         }
     }

@@ -109,6 +109,8 @@ pub enum QueryError {
     Behind,
     #[error("as many queries run as may run at once; try again")]
     Busy,
+    #[error("the store of the tables cannot be read now; try again: {0}")]
+    Unread(String),
     #[error("the query failed: {0}")]
     Failed(String),
 }

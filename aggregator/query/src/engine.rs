@@ -12,8 +12,11 @@ use parking_lot::Mutex;
 use ridealong_engine::datafusion::arrow::array::RecordBatch;
 use ridealong_engine::datafusion::catalog::MemorySchemaProvider;
 use ridealong_engine::datafusion::common::{DataFusionError, ParamValues, ScalarValue};
+use ridealong_engine::datafusion::execution::object_store::ObjectStoreUrl;
 use ridealong_engine::datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use ridealong_engine::datafusion::parquet::errors::ParquetError;
 use ridealong_engine::datafusion::physical_plan::{displayable, execute_stream};
+use ridealong_engine::deltalake::logstore::object_store::Error as StoreError;
 use ridealong_lake::{Lake, Snapshot};
 use ridealong_model::budget::{Account, Budget};
 use ridealong_model::jobs::{JobsSource, NoJobs};
@@ -112,6 +115,18 @@ impl Engine {
         Segments { rules: Arc::clone(&self.rules), tenant, warnings: Arc::clone(&self.warnings) }
     }
 
+    /// Makes known the stores that files may lie in. Few, and seldom a new one.
+    fn register_stores(&self) -> Result<(), QueryError> {
+        for (url, store) in self.lake.stores() {
+            let url = ObjectStoreUrl::parse(url).map_err(fault)?;
+            // Local files have one from the beginning.
+            if self.environment.object_store(&url).is_err() {
+                self.environment.register_object_store(url.as_ref(), store);
+            }
+        }
+        Ok(())
+    }
+
     /// Abandons what runs. May be called from a runtime's thread.
     pub fn close(&self) {
         if let Some(runtime) = self.runtime.lock().take() {
@@ -132,6 +147,7 @@ impl QueryEngine for Engine {
         let slot = tokio::time::timeout(timeout.min(PATIENCE), Arc::clone(&self.slots).acquire_owned()).await;
         let Ok(Ok(slot)) = slot else { return Err(QueryError::Busy) };
         let snapshot = self.lake.pin(tenant.as_str(), PATIENCE).await.ok_or(QueryError::Behind)?;
+        self.register_stores()?;
         let run = Run {
             request,
             system: Arc::clone(&self.system),
@@ -254,6 +270,9 @@ fn params(params: &[Param]) -> ParamValues {
 
 /// The engine's errors by whose fault they are.
 fn fault(error: DataFusionError) -> QueryError {
+    if let Some(unread) = unread(&error) {
+        return unread;
+    }
     match error.find_root() {
         DataFusionError::ResourcesExhausted(text) => QueryError::TooLarge(text.clone()),
         DataFusionError::SQL(..)
@@ -267,6 +286,25 @@ fn fault(error: DataFusionError) -> QueryError {
         }
         _ => QueryError::Failed(error.strip_backtrace()),
     }
+}
+
+/// How an S3 store's error begins where a Parquet reader has made a text of it.
+const STORE_FAILED: &str = "Generic S3 error";
+
+/// A store that did not give what was asked of it; what it has not got is another matter.
+fn unread(error: &DataFusionError) -> Option<QueryError> {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        match (error.downcast_ref::<StoreError>(), error.downcast_ref::<ParquetError>()) {
+            (Some(StoreError::NotFound { .. } | StoreError::InvalidPath { .. }), _) => return None,
+            (Some(store), _) => return Some(QueryError::Unread(store.to_string())),
+            (_, Some(ParquetError::General(text))) if text.contains(STORE_FAILED) => {
+                return Some(QueryError::Unread(text.clone()));
+            }
+            _ => cause = error.source(),
+        }
+    }
+    None
 }
 
 #[cfg(test)]

@@ -72,7 +72,7 @@ impl Agent {
             }
         }
         arguments.extend(self.flags.iter().cloned());
-        let (process, line) = start_patiently(NAME, &self.folder, &arguments).await?;
+        let (process, line) = start_patiently(NAME, &self.folder, &arguments, &[]).await?;
         let addresses = line
             .strip_prefix("ridealong-agent listening on http://")
             .and_then(|rest| rest.split_once(", own API on http://"))

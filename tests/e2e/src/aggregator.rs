@@ -24,6 +24,9 @@ pub struct Aggregator {
     process: Option<Process>,
     folder: TempDir,
     flags: Vec<String>,
+    /// What `--data` says.
+    data: String,
+    environment: Vec<(String, String)>,
     address: SocketAddr,
     api: Api,
 }
@@ -36,12 +39,35 @@ impl Aggregator {
         Ok(aggregator)
     }
 
+    /// Its tables at `data`, its state in a folder of its own when that is a URL, with these variables in its environment.
+    pub async fn start_at(data: &str, environment: &[(&str, &str)], flags: &[&str]) -> Result<Self> {
+        let mut aggregator = Self::absent(flags)?;
+        if data.contains("://") {
+            aggregator.flags.extend(["--state".to_owned(), "state".to_owned()]);
+        }
+        aggregator.data = data.to_owned();
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        aggregator.environment = environment.iter().map(owned).collect();
+        aggregator.address = SocketAddr::from(([127, 0, 0, 1], 0));
+        aggregator.restart().await?;
+        Ok(aggregator)
+    }
+
     /// One that is not there yet, but has its address.
     pub fn absent(flags: &[&str]) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("ridealong-aggregator-").tempdir().context("no folder")?;
         let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
         let address = free_address()?;
-        Ok(Self { folder, flags, address, process: None, api: Api::new(format!("http://{address}")) })
+        let (data, environment) = ("data".to_owned(), Vec::new());
+        Ok(Self {
+            folder,
+            flags,
+            data,
+            environment,
+            address,
+            process: None,
+            api: Api::new(format!("http://{address}")),
+        })
     }
 
     /// Starts it on its folder and its address.
@@ -52,7 +78,7 @@ impl Aggregator {
     /// The same with flags that hold for this start only.
     pub async fn restart_with(&mut self, flags: &[&str]) -> Result<()> {
         assert!(self.process.is_none(), "it runs already");
-        let (process, line) = start_patiently(NAME, &self.folder, &self.arguments(flags)).await?;
+        let (process, line) = start_patiently(NAME, &self.folder, &self.arguments(flags), &self.environment).await?;
         let url = line.strip_prefix("ridealong-aggregator listening on http://");
         self.address =
             url.and_then(|address| address.parse().ok()).with_context(|| format!("not understood: {line}"))?;
@@ -64,14 +90,14 @@ impl Aggregator {
     /// Starts it and kills it after so long, wherever it is by then.
     pub async fn stumble(&mut self, after: Duration) -> Result<()> {
         assert!(self.process.is_none(), "it runs already");
-        let process = Process::spawn(NAME, self.folder.path(), &self.arguments(&[]))?;
+        let process = Process::spawn(NAME, self.folder.path(), &self.arguments(&[]), &self.environment)?;
         tokio::time::sleep(after).await;
         process.kill().await
     }
 
     fn arguments(&self, flags: &[&str]) -> Vec<String> {
         let address = self.address.to_string();
-        let fixed = ["serve", "--data", "data", "--listen", &address];
+        let fixed = ["serve", "--data", &self.data, "--listen", &address];
         fixed.iter().chain(flags).map(|part| (*part).to_owned()).chain(self.flags.iter().cloned()).collect()
     }
 
@@ -97,6 +123,11 @@ impl Aggregator {
 
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// The folder that it runs in.
+    pub fn folder(&self) -> PathBuf {
+        self.folder.path().to_owned()
     }
 
     pub fn data(&self) -> PathBuf {
@@ -166,10 +197,11 @@ pub(crate) async fn start_patiently(
     name: &'static str,
     folder: &TempDir,
     arguments: &[String],
+    environment: &[(String, String)],
 ) -> Result<(Process, String)> {
     let started = Instant::now();
     loop {
-        match Process::start(name, folder.path(), arguments).await {
+        match Process::start(name, folder.path(), arguments, environment).await {
             Err(error) if error.to_string().contains("Address already in use") && started.elapsed() < PATIENCE => {}
             done => return done,
         }

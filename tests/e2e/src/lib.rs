@@ -3,7 +3,7 @@
 //!
 //! [`process`] runs a program; [`aggregator`] and [`agent`] are the two of them; [`upstream`] is a service that remembers
 //! what it served, [`raw_origin`] one that reads its requests byte by byte; [`real_origin`] are those that people run, [`scripted`] plays any; [`wire`] is a connection on which anything can
-//! be sent; [`api`] speaks JSON over HTTP; [`cutter`] is a bad network and [`tmpfs`] a small disk; [`ledger`] asks for the books; [`load`] sends requests through a proxy; [`frames`] makes batches by
+//! be sent; [`api`] speaks JSON over HTTP; [`cutter`] is a bad network, [`faulty`] a bad store before [`moto`], which is a good one, and [`tmpfs`] a small disk; [`ledger`] asks for the books; [`load`] sends requests through a proxy; [`frames`] makes batches by
 //! hand, sound and forged; [`events`] makes tracked events; [`exposition`] reads Prometheus' format; [`wait`] waits for conditions.
 
 use std::path::PathBuf;
@@ -12,6 +12,7 @@ pub mod process;
 
 pub mod agent;
 pub mod aggregator;
+pub mod moto;
 pub mod raw_origin;
 pub mod real_origin;
 pub mod scripted;
@@ -19,6 +20,7 @@ pub mod upstream;
 
 pub mod api;
 pub mod cutter;
+pub mod faulty;
 pub mod http2;
 pub mod tmpfs;
 pub mod wait;
@@ -34,7 +36,9 @@ pub use agent::Agent;
 pub use aggregator::Aggregator;
 pub use api::{Answer, Api};
 pub use cutter::Cutter;
+pub use faulty::Faulty;
 pub use load::Load;
+pub use moto::Moto;
 pub use raw_origin::RawOrigin;
 pub use real_origin::RealOrigin;
 pub use scripted::Scripted;

@@ -31,12 +31,18 @@ pub struct Ended {
 
 impl Process {
     /// Starts a program in `folder`, and does not wait for anything.
-    pub fn spawn(name: &'static str, folder: &Path, arguments: &[String]) -> Result<Self> {
+    pub fn spawn(
+        name: &'static str,
+        folder: &Path,
+        arguments: &[String],
+        environment: &[(String, String)],
+    ) -> Result<Self> {
         let path = folder.join(format!("{name}.stdout"));
         let stdout = File::create(&path).with_context(|| format!("cannot make {}", path.display()))?;
         let stderr = File::options().append(true).create(true).open(folder.join(format!("{name}.stderr")));
         let child = Command::new(program(name)?)
             .args(arguments)
+            .envs(environment.iter().cloned())
             .current_dir(folder)
             .stdin(Stdio::null())
             .stdout(stdout)
@@ -48,8 +54,13 @@ impl Process {
     }
 
     /// Starts a program in `folder`; returns with the first line that it prints.
-    pub async fn start(name: &'static str, folder: &Path, arguments: &[String]) -> Result<(Self, String)> {
-        let mut process = Self::spawn(name, folder, arguments)?;
+    pub async fn start(
+        name: &'static str,
+        folder: &Path,
+        arguments: &[String],
+        environment: &[(String, String)],
+    ) -> Result<(Self, String)> {
+        let mut process = Self::spawn(name, folder, arguments, environment)?;
         let path = folder.join(format!("{name}.stdout"));
         let started = Instant::now();
         loop {

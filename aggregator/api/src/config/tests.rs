@@ -24,3 +24,13 @@ fn an_unknown_key_is_told_with_the_nearest_one() {
     assert!(fault(json!({ "corrections": { "casing": "yes" } })).contains("must be true or false"));
     assert!(fault(json!({ "segments": [{ "name": "a" }] })).contains("missing field `when`"));
 }
+
+#[test]
+fn a_location_is_a_bucket() {
+    let at = |location: Value| applied(json!({ "location": location })).map(|settings| settings.location);
+    assert_eq!(at(json!("s3://tables/a")), Ok(Some("s3://tables/a".to_owned())));
+    assert_eq!(at(Value::Null), Ok(None));
+    for other in [json!("/etc"), json!("s3://"), json!(7)] {
+        assert!(at(other.clone()).expect_err("a fault").contains("s3://BUCKET/PREFIX"), "{other}");
+    }
+}

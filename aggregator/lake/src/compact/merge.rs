@@ -11,6 +11,7 @@ use std::collections::BinaryHeap;
 
 use ridealong_common::table::Table;
 use ridealong_engine::datafusion::arrow::array::{AsArray, RecordBatch};
+use ridealong_engine::datafusion::arrow::buffer::ScalarBuffer;
 use ridealong_engine::datafusion::arrow::compute::interleave_record_batch;
 use ridealong_engine::datafusion::arrow::datatypes::TimestampMicrosecondType;
 use ridealong_engine::datafusion::arrow::error::ArrowError;
@@ -98,8 +99,9 @@ struct Rows {
 
 struct Cursor {
     reading: Reading,
-    /// Its batch among all, and the next row in it.
+    /// Its batch among all, the times of the rows in it, and the next row.
     batch: usize,
+    times: ScalarBuffer<i64>,
     row: usize,
 }
 
@@ -119,13 +121,20 @@ impl Rows {
         while self.picked.len() < BATCH_ROWS {
             self.begin().await?;
             let Some(Reverse((_, at))) = self.heap.pop() else { break };
+            // All that come before the next row of any other, as long as it is known.
+            let others = self.heap.peek().map_or(i64::MAX, |Reverse((time, _))| *time);
+            let others = self.waiting.last().map_or(others, |stretch| stretch.first.min(others));
             let cursor = &mut self.open[at];
-            self.picked.push((cursor.batch, cursor.row));
-            cursor.row += 1;
-            if cursor.row < self.batches[cursor.batch].num_rows() {
-                let time = time_of(&self.batches[cursor.batch], cursor.row);
-                self.heap.push(Reverse((time, at)));
-            } else {
+            let until = cursor.row + (BATCH_ROWS - self.picked.len());
+            while let Some(time) = cursor.times.get(cursor.row) {
+                if cursor.row >= until || *time > others {
+                    self.heap.push(Reverse((*time, at)));
+                    break;
+                }
+                self.picked.push((cursor.batch, cursor.row));
+                cursor.row += 1;
+            }
+            if cursor.row == cursor.times.len() {
                 self.read_on(at).await?;
             }
         }
@@ -141,15 +150,14 @@ impl Rows {
 
     /// Begins the stretches whose first row may be the next.
     async fn begin(&mut self) -> Result<(), SourceError> {
-        let next = self.heap.peek().map(|Reverse((time, _))| *time);
-        while let Some(stretch) = self.waiting.pop_if(|stretch| next.is_none_or(|next| stretch.first <= next)) {
-            self.open.push(Cursor { reading: stretch.begin()?, batch: 0, row: 0 });
+        loop {
+            let next = self.heap.peek().map(|Reverse((time, _))| *time);
+            let first = |stretch: &mut Stretch| next.is_none_or(|next| stretch.first <= next);
+            let Some(stretch) = self.waiting.pop_if(first) else { return Ok(()) };
+            let (reading, times) = (stretch.begin()?, ScalarBuffer::from(Vec::new()));
+            self.open.push(Cursor { reading, batch: 0, times, row: 0 });
             self.read_on(self.open.len() - 1).await?;
-            if next.is_none() {
-                return Box::pin(self.begin()).await;
-            }
         }
-        Ok(())
     }
 
     /// The next batch of an open stretch.
@@ -157,14 +165,15 @@ impl Rows {
         let cursor = &mut self.open[at];
         while let Some(batch) = cursor.reading.next().await? {
             if batch.num_rows() > 0 {
+                cursor.times = times_of(&batch);
                 (cursor.batch, cursor.row) = (self.batches.len(), 0);
-                self.heap.push(Reverse((time_of(&batch, 0), at)));
+                self.heap.push(Reverse((cursor.times[0], at)));
                 self.batches.push(batch);
                 return Ok(());
             }
         }
         // At its end: what it holds in memory goes.
-        cursor.reading = Reading::Sorted(None);
+        (cursor.reading, cursor.times) = (Reading::Sorted(None), ScalarBuffer::from(Vec::new()));
         Ok(())
     }
 
@@ -180,7 +189,7 @@ impl Rows {
     }
 }
 
-fn time_of(rows: &RecordBatch, row: usize) -> i64 {
+fn times_of(rows: &RecordBatch) -> ScalarBuffer<i64> {
     let column = rows.column_by_name(TIMESTAMP).unwrap_or_else(|| unreachable!("every table has times"));
-    column.as_primitive::<TimestampMicrosecondType>().value(row)
+    column.as_primitive::<TimestampMicrosecondType>().values().clone()
 }

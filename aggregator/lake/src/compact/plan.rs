@@ -84,9 +84,8 @@ fn press(units: &BTreeMap<Key, Vec<Extent>>, due: &mut BTreeMap<Key, Vec<Extent>
     let mut more: Vec<(u64, Key, Vec<Extent>)> = Vec::new();
     for (key, extents) in units.iter().filter(|(key, _)| excess > 0 && !due.contains_key(key)) {
         let chosen = unit::squeezed(extents);
-        let gained = gain(&chosen) as u64;
-        if gained > 0 {
-            more.push((unit::bytes(&chosen) / gained, *key, chosen));
+        if let Some(price) = unit::bytes(&chosen).checked_div(gain(&chosen) as u64) {
+            more.push((price, *key, chosen));
         }
     }
     more.sort_by_key(|(price, key, _)| (*price, *key));

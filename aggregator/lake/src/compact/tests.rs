@@ -20,6 +20,7 @@ use tokio::runtime::Runtime;
 use super::*;
 use crate::convert::tests::{request, rows};
 use crate::lake::Lake;
+use crate::lake::tests::journal;
 use crate::options::LakeOptions;
 use crate::place::Place;
 use crate::snapshot::{ColdFile, TableSnapshot};
@@ -65,8 +66,7 @@ impl Sandbox {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let (wal, _) = Wal::open(WalOptions::new(folder.path().join("log"))).expect("a log");
-        let mut options =
-            LakeOptions::new(Place::folder(folder.path().join("lake")), crate::lake::tests::journal(folder.path()));
+        let mut options = LakeOptions::new(Place::folder(folder.path().join("lake")), journal(folder.path()));
         options.flush_age = Duration::from_secs(100_000);
         let lake = Lake::open(options, wal.clone()).expect("a lake");
         Self { folder, runtime: Runtime::new().expect("a runtime"), wal, lake }

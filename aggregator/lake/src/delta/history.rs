@@ -52,14 +52,17 @@ pub(super) async fn reread(delta: &DeltaTable) -> Result<DeltaTable, DeltaTableE
 
 /// Deletes what is older than the log shall be: first by time, then by number. What is needed for the versions that stay
 /// stays.
-pub(super) async fn shorten(delta: &DeltaTable) -> Result<usize, DeltaTableError> {
+pub(super) async fn shorten(delta: &DeltaTable, versions_max: u64) -> Result<usize, DeltaTableError> {
     let version = delta.snapshot()?.version();
     let log = delta.log_store();
     let now_ms = chrono::Utc::now().timestamp_millis();
     let expired_ms = now_ms - chrono::Duration::days(DAYS as i64).num_milliseconds();
     let expired = cleanup_expired_logs_for(version, log.as_ref(), expired_ms, None).await?;
-    let Some(oldest) = version.checked_sub(VERSIONS_MAX) else { return Ok(expired) };
+    let Some(oldest) = version.checked_sub(versions_max) else { return Ok(expired) };
     // Nothing is younger than now: the number alone counts. One hour more, as clocks of stores differ.
     let ahead_ms = now_ms + chrono::Duration::hours(1).num_milliseconds();
     Ok(expired + cleanup_expired_logs_for(oldest, log.as_ref(), ahead_ms, None).await?)
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@ use ridealong_common::table::Table;
 use super::*;
 use crate::convert;
 
-fn batch(first: u64, count: u64, micros: i64) -> RecordBatch {
+pub(crate) fn batch(first: u64, count: u64, micros: i64) -> RecordBatch {
     let rows: Vec<_> = (first..first + count)
         .map(|number| {
             let mut row = convert::tests::request(number);

@@ -8,12 +8,12 @@ use std::collections::BTreeSet;
 use super::{FlushFailure, Flusher};
 use crate::delta::{Change, ChangeKind, DeltaError, DeltaLog};
 use crate::hot::TableKey;
-use crate::lake::table_place;
 use crate::snapshot::ColdTable;
 
 impl Flusher {
     /// Takes files to the archive, where copies of them lie already. Those that have gone meanwhile stay gone.
     pub(super) async fn archive(&mut self, key: &TableKey, names: &[String]) -> Result<(), FlushFailure> {
+        self.make_certain(key).await?;
         self.open_archive(key).await?;
         let done = self.try_archive(key, names).await;
         // Also after a failure: any part of it may have happened.
@@ -37,6 +37,7 @@ impl Flusher {
 
     /// Takes files away for good, wherever they lie. Their rows are counted once.
     pub(super) async fn drop_files(&mut self, key: &TableKey, names: &[String]) -> Result<(), FlushFailure> {
+        self.make_certain(key).await?;
         self.log(key).await?;
         let done = self.try_drop(key, names).await;
         self.show(key)?;
@@ -76,8 +77,7 @@ impl Flusher {
     async fn open_archive(&mut self, key: &TableKey) -> Result<(), FlushFailure> {
         self.log(key).await?;
         if !self.archives.contains_key(key) {
-            let root = self.shared.options.archive.as_ref().ok_or(FlushFailure::NoArchive)?;
-            let place = table_place(root, key);
+            let place = self.shared.places.archive_of(key).ok_or(FlushFailure::NoArchive)?;
             let log = DeltaLog::open_or_make(&place, key.table, self.shared.wal.log_id()).await?;
             self.archives.insert(key.clone(), log);
         }

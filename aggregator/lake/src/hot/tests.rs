@@ -96,3 +96,19 @@ fn a_row_that_delta_holds_is_never_appended() {
     tables.add(hosts.clone(), ColdTable::default(), Position(4), Vec::new());
     append(&tables, &hosts, rows(1), Position(4));
 }
+
+#[test]
+fn what_a_late_commit_has_added_is_hot_no_more_and_what_nobody_flushed_is_not_believed() {
+    let tables = HotTables::default();
+    let hosts = key("default", Table::HostMetrics);
+    tables.add(hosts.clone(), ColdTable::default(), Position(0), Vec::new());
+    (1..=3).for_each(|at| append(&tables, &hosts, rows(10), Position(10 * at)));
+    let version = |version| ColdTable { version: Some(version), ..ColdTable::default() };
+    assert!(tables.settle(&hosts, version(1), Position(20)));
+    assert_eq!(hot_rows(&tables, "default"), 10);
+    assert!(tables.settle(&hosts, version(2), Position(20)), "the same rows in another version");
+    assert!(!tables.settle(&hosts, version(3), Position(25)), "within a batch");
+    assert!(!tables.settle(&hosts, version(3), Position(99)), "past all of it");
+    assert_eq!(hot_rows(&tables, "default"), 10);
+    assert_eq!(tables.pin("default").table(Table::HostMetrics).expect("pinned").cold.version, Some(2));
+}

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ridealong_common::rows::RequestRow;
+use ridealong_common::table::Table;
 use ridealong_wal::{NewEntry, WalOptions};
 
 use ridealong_model::jobs::{Job, Outcome, Worker};
@@ -12,6 +13,7 @@ use ridealong_model::jobs::{Job, Outcome, Worker};
 use super::*;
 use crate::compact::tests::ids;
 use crate::convert::tests::request;
+use crate::place::Place;
 use crate::store::forgetful::{Fault, Forgetful};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -115,6 +117,18 @@ fn scattered(folder: &Path, runtime: &Runtime) -> Running {
     running
 }
 
+/// Each row in a commit of its own, and one more that is hot: the next commit makes a checkpoint.
+fn before_a_checkpoint(folder: &Path, runtime: &Runtime) -> Running {
+    std::fs::create_dir_all(folder.join("lake")).expect("a folder");
+    let running = open(folder, Forgetful::new(&folder.join("lake")));
+    for row in 0..18 {
+        running.append(runtime, row, 1);
+        assert!(running.flush(runtime));
+    }
+    running.append(runtime, 18, 1);
+    running
+}
+
 type Begin = fn(&Path, &Runtime) -> Running;
 
 /// What is found after a power cut, opened again.
@@ -197,6 +211,27 @@ fn one_call_fails(begin: Begin) {
             assert_eq!(found.rows(&runtime), 16, "{fault:?} at call {calls}");
             found.stop();
         }
+    }
+}
+
+#[test]
+fn a_checkpoint_that_dies_at_any_call_loses_and_doubles_nothing() {
+    let runtime = Runtime::new().expect("a runtime");
+    let calls_at_most = calls_of_a_flush(before_a_checkpoint, &runtime);
+    assert!(calls_at_most >= 16, "a file, a commit, a checkpoint and where it is: {calls_at_most}");
+    for calls in 0..=calls_at_most {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (before, after) = (folder.path().join("before"), folder.path().join("after"));
+        let running = before_a_checkpoint(&before, &runtime);
+        running.files.die_after(calls);
+        running.flush(&runtime);
+        running.stop();
+        let found = again(&running, &before, &after, calls);
+        assert_eq!(found.ids(&runtime), (0..19).collect::<Vec<_>>(), "died after {calls} calls");
+        found.append(&runtime, 19, 1);
+        assert!(found.flush(&runtime), "the table can be written on");
+        assert_eq!(found.ids(&runtime), (0..20).collect::<Vec<_>>(), "died after {calls} calls");
+        found.stop();
     }
 }
 

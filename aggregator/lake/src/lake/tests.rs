@@ -2,12 +2,17 @@ use std::sync::Arc;
 
 use ridealong_common::event::TrackedEvent;
 use ridealong_common::rows::RequestRow;
+use ridealong_common::table::Table;
 use ridealong_engine::datafusion::arrow::array::{AsArray, RecordBatch};
 use ridealong_engine::datafusion::arrow::datatypes::Int64Type;
+use ridealong_model::location::{Location, Locations};
+use ridealong_model::tenant::TenantId;
 use ridealong_wal::{NewEntry, WalOptions};
 
 use super::*;
 use crate::convert::tests::request;
+use crate::delta::DeltaLog;
+use crate::place::Place;
 use crate::visits::tests::event;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -305,4 +310,67 @@ fn a_kill_within_a_tables_first_commit_does_not_stop_the_next_start() {
     sandbox.flush(&lake);
     assert_eq!(visits(&sandbox.pin(&lake)), (0, 1));
     lake.close();
+}
+
+#[derive(Debug)]
+struct Elsewhere(std::path::PathBuf);
+
+impl Locations for Elsewhere {
+    fn location(&self, tenant: &TenantId) -> Option<Location> {
+        (tenant.as_str() == "default").then(|| Location::Folder(self.0.clone()))
+    }
+
+    fn located(&self) -> Vec<TenantId> {
+        vec![TenantId::default_tenant()]
+    }
+}
+
+#[test]
+fn a_tenants_tables_lie_where_the_catalog_says_and_are_found_there_again() {
+    let sandbox = Sandbox::new();
+    let elsewhere = sandbox.folder.path().join("elsewhere");
+    let set = |options: &mut LakeOptions| options.locations = Arc::new(Elsewhere(elsewhere.clone()));
+    let (wal, lake) = sandbox.open(set);
+    sandbox.append(&wal, 0, 10);
+    sandbox.flush(&lake);
+    assert!(elsewhere.join("requests/_delta_log").is_dir() && !sandbox.folder.path().join("lake").exists());
+    lake.close();
+    wal.close();
+    let (wal, lake) = sandbox.open(set);
+    assert_eq!(rows(&sandbox.pin(&lake)), (0, 10));
+    lake.close();
+    wal.close();
+}
+
+/// Set when there were rows already, which the API refuses and a race may let through.
+#[test]
+fn a_table_stays_where_it_was_made() {
+    let sandbox = Sandbox::new();
+    let (wal, lake) = sandbox.open(|_| {});
+    sandbox.append(&wal, 0, 10);
+    sandbox.flush(&lake);
+    lake.close();
+    wal.close();
+    let elsewhere = sandbox.folder.path().join("elsewhere");
+    let set = |options: &mut LakeOptions| options.locations = Arc::new(Elsewhere(elsewhere.clone()));
+    let (wal, lake) = sandbox.open(set);
+    sandbox.append(&wal, 10, 5);
+    sandbox.flush(&lake);
+    assert_eq!(rows(&sandbox.pin(&lake)), (0, 15));
+    assert!(!elsewhere.join("requests").exists());
+    lake.close();
+    wal.close();
+    // Two of them are more than anybody can tell apart.
+    let log = sandbox.runtime.block_on(DeltaLog::open_or_make(
+        &Place::folder(elsewhere.join("requests")),
+        Table::Requests,
+        wal.log_id(),
+    ));
+    log.expect("made");
+    let (wal, _) = Wal::open(WalOptions::new(sandbox.folder.path().join("log"))).expect("a log");
+    let mut options =
+        LakeOptions::new(Place::folder(sandbox.folder.path().join("lake")), journal(sandbox.folder.path()));
+    set(&mut options);
+    let error = Lake::open(options, wal).err().expect("refused").to_string();
+    assert!(error.contains("two places") && error.contains("/elsewhere/requests/"), "{error}");
 }

@@ -22,7 +22,7 @@ use super::seek::{rows_of, widened};
 use crate::delta::{Change, ChangeKind, DeltaLog, arranged};
 use crate::flush::{Request, cold, with_causes};
 use crate::hot::TableKey;
-use crate::lake::{Shared, table_place};
+use crate::lake::Shared;
 use crate::place::Place;
 use crate::snapshot::{ColdFile, TableSnapshot};
 use crate::visits;
@@ -102,7 +102,7 @@ async fn try_anew(shared: &Shared, tenant: &str, people: &People) -> std::result
 async fn visits_in(shared: &Shared, file: &ColdFile, people: &People) -> Result<Vec<RecordBatch>> {
     let columns = Table::Events.columns().iter().enumerate();
     let columns: Vec<usize> = columns.filter(|(_, column)| READ.contains(&column.name)).map(|(at, _)| at).collect();
-    let mut rows = rows_of(&shared.mutations.session, Table::Events, file, &columns, &[])?;
+    let mut rows = rows_of(shared.reading(), Table::Events, file, &columns, &[])?;
     let mut found = Vec::new();
     while let Some(batch) = rows.next().await {
         let batch = batch?;
@@ -130,6 +130,13 @@ pub(crate) async fn commit(
     if shared.mutations.last_of(&events) != anew.seen || !anew.found.keys().all(is_there) {
         return Ok(false);
     }
+    // What is in memory goes along; nothing is added to it before the last of these.
+    let taken = of(Table::Visits).hot.len();
+    let last = taken.checked_sub(1).and_then(|at| Some(shared.tables.look(&key).0.get(at)?.0));
+    let position = match last {
+        Some(position) => position,
+        None => log.position().await.map_err(|error| with_causes(&error))?,
+    };
     let prepared = prepare(shared, anew, &present, &of(Table::Visits)).await;
     let Prepared { table, archived } = prepared.map_err(|error| error.strip_backtrace())?;
     let kind = ChangeKind::Rewrite { seen: u64::MAX };
@@ -140,11 +147,11 @@ pub(crate) async fn commit(
         let change = Change { added, removed, transactions: Vec::new(), kind };
         archive.commit_surely(change).await.map_err(|error| with_causes(&error))?;
     }
-    let transactions = vec![log.transaction(snapshot.position)];
+    let transactions = vec![log.transaction(position)];
     let change = Change { added: table.added, removed: table.removed, transactions, kind };
     log.commit_surely(change).await.map_err(|error| with_causes(&error))?;
     let cold = cold(log, archive.as_deref()).map_err(|error| with_causes(&error))?;
-    shared.tables.swap(&key, cold, snapshot.position);
+    shared.tables.swap(&key, cold, position);
     Ok(true)
 }
 
@@ -184,7 +191,7 @@ async fn prepare(
     }
     let mut prepared = Prepared::default();
     for file in &present.cold.files {
-        let place = shared.options.place_of(&anew.key(), file);
+        let place = shared.places.of_file(&anew.key(), file);
         if let Some(files) = rest_of(shared, &place, file, &anew.people).await? {
             let side = if file.archived { &mut prepared.archived } else { &mut prepared.table };
             side.added.extend(files);
@@ -192,7 +199,7 @@ async fn prepare(
         }
     }
     if !visits.is_empty() {
-        let place = table_place(&shared.options.root, &anew.key());
+        let place = shared.places.of(&anew.key()).await.map_err(|error| DataFusionError::External(Box::new(error)))?;
         let mut writer = TableWriter::new(place, Table::Visits);
         writer.write(&arranged(Table::Visits, &[visits::merged(&visits)?])?).await.map_err(external)?;
         prepared.table.added.extend(writer.finish().await.map_err(external)?);
@@ -203,7 +210,7 @@ async fn prepare(
 /// A file of visits without those of these people; None when it has none of them.
 async fn rest_of(shared: &Shared, place: &Place, file: &ColdFile, people: &People) -> Result<Option<Vec<Add>>> {
     let columns: Vec<usize> = (0..Table::Visits.columns().len()).collect();
-    let mut rows = rows_of(&shared.mutations.session, Table::Visits, file, &columns, &[])?;
+    let mut rows = rows_of(shared.reading(), Table::Visits, file, &columns, &[])?;
     let mut writer = TableWriter::new(place.clone(), Table::Visits);
     let mut is_touched = false;
     let mut before = Vec::new();

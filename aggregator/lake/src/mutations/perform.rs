@@ -32,7 +32,7 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// What the flusher is given.
 pub(crate) struct Begin {
-    key: TableKey,
+    pub key: TableKey,
     condition: String,
     set: Option<BTreeMap<String, Value>>,
     mutation: Mutation,
@@ -71,7 +71,7 @@ async fn perform(shared: &Shared, request: MutationRequest) -> Result<Mutated, M
     let seen = shared.mutations.last_of(&key);
     let mut found = BTreeMap::new();
     for file in &shared.tables.cold(&key).files {
-        let session = &shared.mutations.session;
+        let session = shared.reading();
         let matched = matched(session, key.table, file, &mutation).await.map_err(failed)?;
         found.insert(file.name.clone(), matched);
     }
@@ -134,7 +134,7 @@ async fn try_begin(shared: &Shared, begin: &mut Begin) -> Result<Mutated, Mutati
     for file in &cold.files {
         let found = match known.remove(&file.name) {
             Some(found) => found,
-            None => matched(&shared.mutations.session, key.table, file, mutation).await.map_err(failed)?,
+            None => matched(shared.reading(), key.table, file, mutation).await.map_err(failed)?,
         };
         if found.rows > 0 {
             rows += found.rows;

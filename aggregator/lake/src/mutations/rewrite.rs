@@ -31,7 +31,7 @@ pub(crate) async fn rewrite(shared: &Arc<Shared>) -> Result<Outcome, JobFailure>
     });
     settled.map_err(JobFailure)?;
     for key in tables.keys() {
-        tables.settled(&key, shared.mutations.pending(&key));
+        tables.forget(&key, shared.mutations.pending(&key));
     }
     Ok(outcome)
 }
@@ -41,8 +41,8 @@ async fn rewrite_file(shared: &Shared, key: &TableKey, file: &ColdFile) -> Resul
         JobFailure(format!("{}: {} cannot be written anew: {}", key.table.name(), file.name, with_causes(error)))
     };
     let columns: Vec<usize> = (0..key.table.columns().len()).collect();
-    let mut rows = rows_of(&shared.mutations.session, key.table, file, &columns, &[]).map_err(|error| fail(&error))?;
-    let mut writer = TableWriter::new(shared.options.place_of(key, file), key.table);
+    let mut rows = rows_of(shared.reading(), key.table, file, &columns, &[]).map_err(|error| fail(&error))?;
+    let mut writer = TableWriter::new(shared.places.of_file(key, file), key.table);
     while let Some(batch) = rows.next().await {
         writer.write(&batch.map_err(|error| fail(&error))?).await.map_err(|error| fail(&error))?;
     }

@@ -53,6 +53,7 @@ enum Step {
     /// Another user's name.
     Rename(u8, u8),
     Rewrite,
+    Compact,
     Restart,
 }
 
@@ -165,6 +166,7 @@ impl Trial {
                 self.check_done(done, named);
             }
             Step::Rewrite => drop(self.sandbox.runtime.block_on(self.lake().run(Job::Rewrite)).expect("rewritten")),
+            Step::Compact => drop(self.sandbox.runtime.block_on(self.lake().run(Job::Compact)).expect("compacted")),
             Step::Restart => {
                 let (wal, lake) = self.running.take().expect("it runs");
                 // No orderly end.
@@ -229,6 +231,9 @@ impl Trial {
         self.step(&Step::Rewrite);
         self.check();
         self.check_visits();
+        self.step(&Step::Compact);
+        self.check();
+        self.check_visits();
         let left = self.lake().mutations(&TenantId::default_tenant());
         assert!(left.is_empty(), "nothing is left to do: {left:?}");
         self.step(&Step::Restart);
@@ -249,6 +254,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => (any::<u8>(), any::<u8>()).prop_map(|(user, to)| Step::Move(user, to)),
         2 => (any::<u8>(), any::<u8>()).prop_map(|(user, to)| Step::Rename(user, to)),
         2 => Just(Step::Rewrite),
+        2 => Just(Step::Compact),
         2 => Just(Step::Restart),
     ];
     prop::collection::vec(step, 1..14)

@@ -293,7 +293,7 @@ fn a_large_day_is_a_row_of_files_and_only_what_overlaps_is_written_again() {
     assert!(cold.iter().all(|file| file.bytes <= crate::write::FILE_BYTES_MAX as u64));
     let before = table.merged_bytes;
     // A quarter of the day's bytes, all of one minute.
-    table.flush(&vec![BEGIN_US + 5 * MINUTE_US + 1; 8], 31 * MIB);
+    table.flush(&[BEGIN_US + 5 * MINUTE_US + 1; 8], 31 * MIB);
     table.compact(now);
     assert!(table.merged_bytes - before < 400 * MIB, "{} MiB", (table.merged_bytes - before) / MIB);
     table.check_rows();

@@ -15,6 +15,7 @@ const FILES_MAX: usize = 150;
 
 #[test]
 fn files_log_and_memory_stay_bounded_over_very_many_commits() {
+    #[allow(clippy::disallowed_methods, reason = "how long a test takes is no setting")]
     let commits: u64 = std::env::var("RIDEALONG_SOAK_COMMITS").ok().and_then(|it| it.parse().ok()).unwrap_or(300);
     let sandbox = Sandbox::new();
     let begin = chrono::Utc::now().timestamp_micros() - DAYS * DAY_US;
@@ -66,8 +67,9 @@ fn show(sandbox: &Sandbox, commits: u64, times: &mut Vec<Duration>) -> u64 {
     let resident_bytes = resident_bytes();
     println!(
         "{commits} commits: flush p50 {median:?} p99 {slow:?}, open {opened:?}, version {version}, {files} files, \
-         log {log_files} files {log_bytes} bytes, resident {} MiB",
-        resident_bytes >> 20
+         log {log_files} files {log_bytes} bytes, resident {} MiB, allocated {} MiB",
+        resident_bytes >> 20,
+        allocated_bytes() >> 20
     );
     resident_bytes
 }
@@ -76,4 +78,11 @@ fn resident_bytes() -> u64 {
     let pages = std::fs::read_to_string("/proc/self/statm").expect("Linux");
     let pages: u64 = pages.split(' ').nth(1).and_then(|pages| pages.parse().ok()).expect("resident pages");
     pages * 4_096
+}
+
+/// Without what the allocator keeps for later.
+fn allocated_bytes() -> usize {
+    #[allow(unsafe_code, reason = "no safe wrapper; returns numbers only")]
+    let found = unsafe { libc::mallinfo2() };
+    found.uordblks + found.hblkhd
 }
