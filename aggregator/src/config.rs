@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ridealong_common::settings::{ByteSize, Faults, Layered, Reader, Setting};
-use ridealong_model::location::Location;
 
 use crate::data::Data;
 
@@ -104,7 +103,7 @@ pub struct Config {
     pub queries_max: u64,
     pub ids_max: u64,
     pub ids_window: Duration,
-    pub archive: Option<Location>,
+    pub archive: Option<String>,
     pub compact_every: Duration,
     pub rewrite_every: Duration,
     pub retain_every: Duration,
@@ -151,7 +150,7 @@ impl Config {
             queries_max,
             ids_max,
             ids_window: read.required("ids-window"),
-            archive: archive(&mut read),
+            archive: read.optional("archive"),
             compact_every: read.required("compact-every"),
             rewrite_every: read.required("rewrite-every"),
             retain_every: read.required("retain-every"),
@@ -192,21 +191,6 @@ impl Config {
             ("retain-every", self.retain_every),
             ("vacuum-every", self.vacuum_every),
         ]
-    }
-}
-
-/// A folder, or `s3://BUCKET/PREFIX`.
-fn archive(read: &mut Reader) -> Option<Location> {
-    let text: String = read.optional("archive")?;
-    if !text.contains("://") {
-        return Some(Location::Folder(text.into()));
-    }
-    match Location::parse(&text) {
-        Ok(location) => Some(location),
-        Err(problem) => {
-            read.fault("archive", format!("{text:?} {problem}"));
-            None
-        }
     }
 }
 

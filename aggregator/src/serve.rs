@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use ridealong_api::{Disk, Limits, Services, router};
 use ridealong_catalog::Catalog;
 use ridealong_edge::body::Bodies;
@@ -62,9 +62,9 @@ pub fn serve(config: Config, unknown_variables: &[String], salvage: bool) -> Res
         admission: Admission::new(budget, Arc::new(lake.clone()), wal.clone()),
         engine: Arc::clone(&engine) as _,
         lake: Arc::new(lake.clone()),
+        mutate: Arc::new(lake.clone()),
         jobs: jobs.clone(),
         has_archive: config.archive.is_some(),
-        mutate: Arc::new(lake.clone()),
         disk: disk(&data),
         bodies: Bodies::new(BODIES_BYTES_MAX),
         limits: Limits { request_timeout: REQUEST_TIMEOUT },
@@ -153,21 +153,26 @@ fn start_lake(config: &Config, data: &Path, wal: &Wal, budget: &Arc<Budget>, cat
     options.flush_bytes = config.flush_memory.bytes() as usize;
     options.hot_bytes_max = config.hot_memory.bytes() as usize;
     options.budget = Arc::clone(budget);
-    options.archive = config.archive.as_ref().map(archive).transpose()?;
+    options.archive = config.archive.as_deref().map(archive).transpose()?;
     options.retention = Arc::new(catalog.clone());
     options.vacuum_after = config.vacuum_after;
     Lake::open(options, wal.clone()).context("cannot open the lake")
 }
 
 /// Where old days go.
-fn archive(location: &Location) -> Result<Place> {
-    match location {
-        Location::Bucket(url) => Place::bucket(url).with_context(|| format!("cannot keep an archive at {url}")),
-        Location::Folder(folder) => {
-            std::fs::create_dir_all(folder).with_context(|| format!("cannot make the archive {}", folder.display()))?;
-            Ok(Place::folder(folder.canonicalize().context("cannot find the archive")?))
-        }
+fn archive(place: &str) -> Result<Place> {
+    if place.contains("://") {
+        return match Location::parse(place) {
+            Ok(Location::Bucket(url)) => {
+                Place::bucket(&url).with_context(|| format!("cannot keep the archive at {url}"))
+            }
+            Ok(Location::Folder(_)) => bail!("archive must be a folder or s3://BUCKET/PREFIX, this is {place}"),
+            Err(problem) => bail!("archive {place:?} {problem}"),
+        };
     }
+    let folder = Path::new(place);
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot make the archive {}", folder.display()))?;
+    Ok(Place::folder(folder.canonicalize().context("cannot find the archive")?))
 }
 
 fn start_jobs(config: &Config, data: &Path, lake: &Lake) -> Result<Jobs> {

@@ -73,8 +73,8 @@ fn apply(settings: &mut TenantSettings, asked: Map<String, Value>, has_archive: 
         match key.as_str() {
             "corrections" => correct(settings, value)?,
             "segments" => settings.segments = read_segments(&value)?,
-            "retention" => settings.retention = retention::read(&value, has_archive)?,
             "location" => settings.location = read_location(&value)?,
+            "retention" => settings.retention = retention::read(&value, has_archive)?,
             _ => return Err(unknown(&key, &["corrections", "location", "retention", "segments"])),
         }
     }

@@ -31,11 +31,11 @@ pub struct Services {
     pub admission: Admission,
     pub engine: Arc<dyn QueryEngine>,
     pub lake: Arc<dyn Lake>,
+    /// Deletes and corrects what is stored.
+    pub mutate: Arc<dyn Mutate>,
     pub jobs: Jobs,
     /// Whether there is a place for days that are kept and seldom read.
     pub has_archive: bool,
-    /// Deletes and corrects what is stored.
-    pub mutate: Arc<dyn Mutate>,
     pub disk: Disk,
     pub bodies: Bodies,
     pub limits: Limits,

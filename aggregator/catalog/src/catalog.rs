@@ -95,16 +95,6 @@ impl SegmentRules for Catalog {
     }
 }
 
-impl RetentionRules for Catalog {
-    /// What is made of events grows old with them.
-    fn retention(&self, tenant: &str, table: Table) -> Retention {
-        let table = if table == Table::Visits { Table::Events } else { table };
-        let tenants = self.inner.tenants.load();
-        let kept = TenantId::parse(tenant).ok().and_then(|tenant| tenants.get(&tenant));
-        kept.and_then(|kept| kept.retention.get(&table).copied()).unwrap_or_default()
-    }
-}
-
 impl Locations for Catalog {
     fn location(&self, tenant: &TenantId) -> Option<Location> {
         Location::parse(self.settings(tenant).location.as_deref()?).ok()
@@ -117,9 +107,19 @@ impl Locations for Catalog {
     }
 }
 
+impl RetentionRules for Catalog {
+    /// What is made of events grows old with them.
+    fn retention(&self, tenant: &str, table: Table) -> Retention {
+        let table = if table == Table::Visits { Table::Events } else { table };
+        let tenants = self.inner.tenants.load();
+        let kept = TenantId::parse(tenant).ok().and_then(|tenant| tenants.get(&tenant));
+        kept.and_then(|kept| kept.retention.get(&table).copied()).unwrap_or_default()
+    }
+}
+
 impl fmt::Debug for Catalog {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("Catalog")
+        out.debug_struct("Catalog").finish_non_exhaustive()
     }
 }
 

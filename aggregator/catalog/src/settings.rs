@@ -14,12 +14,12 @@ const SEGMENT_NAME_BYTES_MAX: usize = 64;
 pub struct TenantSettings {
     pub corrections: Corrections,
     pub segments: Vec<Segment>,
-    /// A table that is not in it keeps its rows for ever.
-    #[serde(skip_serializing_if = "Retentions::is_empty")]
-    pub retention: Retentions,
     /// Below which the tenant's tables lie, when not beside those of the others: see [`Location`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub location: Option<String>,
+    /// A table that is not in it keeps its rows for ever.
+    #[serde(skip_serializing_if = "Retentions::is_empty")]
+    pub retention: Retentions,
 }
 
 /// What may be changed in an event before it is stored. Each off until it is switched on; each change is logged in the

@@ -51,7 +51,7 @@ async fn archive(
     for files in days {
         let to = shared.places.archive_of(key);
         let to = to.ok_or_else(|| JobFailure("archiveAfter is set and there is no archive".into()))?;
-        let from = shared.places.known(key);
+        let from = shared.places.of(key).await.map_err(|error| JobFailure(with_causes(&error)))?;
         for file in &files {
             copy(&from, &to, file).await.map_err(|error| JobFailure(with_causes(&error)))?;
         }

@@ -73,8 +73,8 @@ pub(crate) async fn relieve(shared: Arc<Shared>, one_job: Arc<Mutex<()>>) {
 async fn run_table(shared: &Shared, key: &TableKey, outcome: &mut Outcome) -> Result<(), JobFailure> {
     for _ in 0..ROUNDS_MAX {
         let cold = shared.tables.cold(key);
-        let files: Vec<ColdFile> = cold.files.iter().filter(|file| !file.archived).cloned().collect();
-        let due = plan(&files, chrono::Utc::now().timestamp_micros());
+        let present: Vec<ColdFile> = cold.files.iter().filter(|file| !file.archived).cloned().collect();
+        let due = plan(&present, chrono::Utc::now().timestamp_micros());
         if due.is_empty() {
             return Ok(());
         }

@@ -68,9 +68,9 @@ pub(crate) struct DeltaLog {
     place: Place,
     application: String,
     delta: DeltaTable,
-    gone: Gone,
     /// A commit failed, and may still arrive: a bucket's answer may be lost, and a put be slow.
     is_uncertain: bool,
+    gone: Gone,
 }
 
 /// Rows that were in the table and are not any more, as of its present version.
@@ -150,7 +150,7 @@ impl DeltaLog {
         // Of a process that was killed a commit may be on its way, too.
         let is_uncertain = exists && place.local().is_none();
         let (place, application) = (place.clone(), format!("wal/{log}"));
-        let mut opened = Self { table, place, application, delta, gone: Gone::default(), is_uncertain };
+        let mut opened = Self { table, place, application, delta, is_uncertain, gone: Gone::default() };
         opened.make_certain().await?;
         opened.gone = opened.read_gone().await?;
         Ok(opened)

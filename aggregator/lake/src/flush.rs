@@ -224,6 +224,7 @@ impl Flusher {
         let Some(log) = self.logs.get_mut(key).filter(|log| log.is_uncertain()) else { return Ok(()) };
         log.make_certain().await?;
         let found = log.position().await?;
+        // With its archive: otherwise queries would lose sight of it.
         if !self.shared.tables.settle(key, self.cold(key)?, found) {
             return Err(DeltaError::Overtaken { table: key.table.name(), found }.into());
         }

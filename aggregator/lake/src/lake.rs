@@ -2,6 +2,7 @@
 
 mod existing;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -22,9 +23,8 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use self::existing::Existing;
 use crate::compact;
-use crate::delta::{Change, DeltaError};
+use crate::delta::{Change, DeltaError, DeltaLog};
 use crate::flush::{Answer, Flusher, Request, cold};
 use crate::follow::follow;
 use crate::hot::{HotTables, TableKey};
@@ -147,13 +147,8 @@ impl Lake {
         let runtime = runtime_for("lake").map_err(OpenError::Threads)?;
         let tables = HotTables::default();
         let mutations = Mutations::open(Arc::clone(&options.journal), session(), wal.log_id())?;
-        let places = Places::new(options.root.clone(), options.archive.clone(), Arc::clone(&options.locations));
-        let places = Arc::new(places);
-        let Existing { logs, archives } = runtime.block_on(existing::open(&places, wal.log_id()))?;
-        for (key, log) in &logs {
-            let (cold, position) = (cold(log, archives.get(key))?, runtime.block_on(log.position())?);
-            tables.add(key.clone(), cold, position, mutations.pending(key));
-        }
+        let places = Arc::new(Places::new(&options));
+        let (logs, archives) = runtime.block_on(open_tables(&places, &wal, &tables, &mutations))?;
         // From the log's beginning, not from where the known tables end: a table whose rows were never flushed has no
         // Delta log yet, and nothing here knows of it. What a table has already is skipped row by row.
         let start = wal.oldest().before();
@@ -289,6 +284,32 @@ fn session() -> SessionContext {
         tracing::warn!(error = &error as &dyn std::error::Error, "conditions cannot look into properties");
     }
     SessionContext::new_with_state(state)
+}
+
+type Logs = BTreeMap<TableKey, DeltaLog>;
+
+/// Opens every table that there is, and the archives of those that have one.
+async fn open_tables(
+    places: &Arc<Places>,
+    wal: &Wal,
+    tables: &HotTables,
+    mutations: &Mutations,
+) -> Result<(Logs, Logs), OpenError> {
+    let mut logs: Logs = existing::open(places, wal.log_id()).await?.into_iter().collect();
+    let archives: Logs = existing::open_archives(places, wal.log_id()).await?.into_iter().collect();
+    for key in archives.keys().filter(|key| !logs.contains_key(*key)).cloned().collect::<Vec<_>>() {
+        let log = DeltaLog::open_or_make(&places.of(&key).await?, key.table, wal.log_id()).await?;
+        logs.insert(key, log);
+    }
+    for (key, log) in &logs {
+        let archive = archives.get(key);
+        if archive.is_none() && log.gone().archived > 0 {
+            let (tenant, rows) = (key.tenant.to_string(), log.gone().archived);
+            return Err(OpenError::NoArchive { tenant, table: key.table.name(), rows });
+        }
+        tables.add(key.clone(), cold(log, archive)?, log.position().await?, mutations.pending(key));
+    }
+    Ok((logs, archives))
 }
 
 #[cfg(test)]

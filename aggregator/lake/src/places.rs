@@ -12,20 +12,20 @@ use thiserror::Error;
 use url::Url;
 
 use crate::hot::TableKey;
+use crate::options::LakeOptions;
 use crate::place::{BucketError, Place};
 use crate::snapshot::ColdFile;
 
 #[derive(Debug, Error)]
 pub enum PlaceError {
     #[error("the tables of tenant {tenant} cannot be kept where they were told to be")]
-    Bucket { tenant: String, source: BucketError },
+    Bucket { tenant: String, source: Box<BucketError> },
     #[error("the task that opens a bucket ended early")]
     Ended,
 }
 
 pub(crate) struct Places {
     root: Place,
-    /// Holds `{tenant}/{table}/` for days that are kept and seldom read.
     archive: Option<Place>,
     locations: Arc<dyn Locations>,
     /// Buckets that were opened, by their roots; not the root's own.
@@ -35,26 +35,31 @@ pub(crate) struct Places {
 }
 
 impl Places {
-    pub fn new(root: Place, archive: Option<Place>, locations: Arc<dyn Locations>) -> Self {
+    pub fn new(options: &LakeOptions) -> Self {
+        let (root, archive, locations) = (options.root.clone(), options.archive.clone(), options.locations.clone());
         Self { root, archive, locations, buckets: Mutex::default(), known: Mutex::default() }
     }
 
-    pub fn root(&self) -> &Place {
-        &self.root
-    }
-
+    /// Where days lie that are kept and seldom read.
     pub fn archive(&self) -> Option<&Place> {
         self.archive.as_ref()
     }
 
-    /// Where old days of a table go.
+    /// Where the archive of a table lies, or is to be made.
     pub fn archive_of(&self, key: &TableKey) -> Option<Place> {
         Some(self.archive.as_ref()?.child(&key.tenant).child(key.table.name()))
     }
 
-    /// The table, or its archive, that a file lies in, and so what takes its place.
-    pub fn of_file(&self, key: &TableKey, file: &ColdFile) -> Place {
-        self.archive_of(key).filter(|_| file.archived).unwrap_or_else(|| self.known(key))
+    /// Where a file of a table lies, and so what takes its place.
+    pub async fn of_file(self: &Arc<Self>, key: &TableKey, file: &ColdFile) -> Result<Place, PlaceError> {
+        match self.archive_of(key).filter(|_| file.archived) {
+            Some(archive) => Ok(archive),
+            None => self.of(key).await,
+        }
+    }
+
+    pub fn root(&self) -> &Place {
+        &self.root
     }
 
     /// The tenants that are not under the root.
@@ -65,12 +70,6 @@ impl Places {
     /// A table was found there.
     pub fn found(&self, key: TableKey, place: Place) {
         self.known.lock().insert(key, place);
-    }
-
-    /// Where a table lies that was opened.
-    pub fn known(&self, key: &TableKey) -> Place {
-        let known = self.known.lock().get(key).cloned();
-        known.unwrap_or_else(|| self.root.child(&key.tenant).child(key.table.name()))
     }
 
     /// Where a table lies, or is to be made. May open a bucket.
@@ -92,7 +91,7 @@ impl Places {
             Some(Location::Bucket(url)) => {
                 let places = Arc::clone(self);
                 let opened = tokio::task::spawn_blocking(move || places.bucket(&url)).await;
-                let failed = |source| PlaceError::Bucket { tenant: tenant.to_owned(), source };
+                let failed = |source| PlaceError::Bucket { tenant: tenant.to_owned(), source: Box::new(source) };
                 opened.map_err(|_| PlaceError::Ended)?.map_err(failed)
             }
         }
@@ -115,7 +114,7 @@ impl Places {
     /// The stores that files lie in, each by its root's URL.
     pub fn stores(&self) -> Vec<(String, Arc<dyn ObjectStore>)> {
         let buckets = self.buckets.lock();
-        let all = std::iter::once(&self.root).chain(&self.archive).chain(buckets.values());
+        let all = std::iter::once(&self.root).chain(self.archive.as_ref()).chain(buckets.values());
         all.map(|place| (place.store_url(), Arc::clone(place.store()))).collect()
     }
 }

@@ -43,6 +43,15 @@ pub(crate) enum MergeError {
     Miscounted { expected: u64, found: u64 },
 }
 
+impl Merge {
+    fn writer(&self, place: &Place, table: Table) -> TableWriter {
+        match self.is_settled {
+            true => TableWriter::settled(place.clone(), table),
+            false => TableWriter::new(place.clone(), table),
+        }
+    }
+}
+
 /// Writes the files. On an error nothing is added to a table, and what has been written is in `written`.
 pub(crate) async fn merge(
     place: &Place,
@@ -59,7 +68,7 @@ pub(crate) async fn merge(
         }
         counted(expected, all.iter().map(|batch| batch.num_rows() as u64).sum())?;
         let joined = arranged(table, &[visits::merged(&all)?])?;
-        let mut writer = TableWriter::new(place.clone(), table);
+        let mut writer = merge.writer(place, table);
         writer.write(&joined).await?;
         written.append(&mut writer.finish().await?);
         return Ok(());
@@ -68,7 +77,7 @@ pub(crate) async fn merge(
     let mut total = 0;
     let mut next = rows.next().await?;
     while next.is_some() {
-        let (mut writer, mut count) = (TableWriter::new(place.clone(), table), 0);
+        let (mut writer, mut count) = (merge.writer(place, table), 0);
         while let Some(batch) = next.take_if(|_| count < each) {
             writer.write(&batch).await?;
             count += batch.num_rows() as u64;

@@ -37,6 +37,8 @@ const WIDENED_US: i64 = 999;
 #[derive(Clone, Debug)]
 pub(crate) struct Merge {
     pub files: Vec<ColdFile>,
+    /// A day as a whole: what is written stays.
+    pub is_settled: bool,
 }
 
 impl Merge {
@@ -75,8 +77,11 @@ pub(crate) fn plan(files: &[ColdFile], now_us: i64) -> Vec<Merge> {
     let saved: usize = due.values().map(|chosen| gain(chosen)).sum();
     let files_max = FILES_AIM.max(least + SLACK);
     press(&units, &mut due, (files.len() - saved).saturating_sub(files_max));
-    let chosen = due.into_values().rev();
-    chosen.map(|chosen| Merge { files: chosen.iter().map(|extent| files[extent.at].clone()).collect() }).collect()
+    let merge = |((_, hour), chosen): (Key, Vec<Extent>)| Merge {
+        files: chosen.iter().map(|extent| files[extent.at].clone()).collect(),
+        is_settled: hour.is_none(),
+    };
+    due.into_iter().rev().map(merge).collect()
 }
 
 /// There are too many files: units that could wait are merged as well.

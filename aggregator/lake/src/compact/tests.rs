@@ -253,7 +253,8 @@ impl Files {
 
     async fn merged(&self) -> Result<Vec<RecordBatch>, merge::MergeError> {
         let mut added = Vec::new();
-        merge(&self.place, Table::Requests, &Merge { files: self.files.clone() }, &mut added).await?;
+        merge(&self.place, Table::Requests, &Merge { files: self.files.clone(), is_settled: false }, &mut added)
+            .await?;
         Ok(added.iter().flat_map(|file| read(&self.cold(file, 0))).collect())
     }
 }

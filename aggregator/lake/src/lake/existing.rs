@@ -18,31 +18,26 @@ const DELTA_LOG: &str = "_delta_log";
 /// Tables opened at once: each is a few requests one after the other, and a bucket takes its time for each.
 const OPENING_MAX: usize = 8;
 
-pub(super) struct Existing {
-    pub logs: BTreeMap<TableKey, DeltaLog>,
-    /// Of those tables that have one.
-    pub archives: BTreeMap<TableKey, DeltaLog>,
-}
-
-pub(super) async fn open(places: &Arc<Places>, log: LogId) -> Result<Existing, OpenError> {
-    let mut found = find(places).await?;
+pub(super) async fn open(places: &Arc<Places>, log: LogId) -> Result<Vec<(TableKey, DeltaLog)>, OpenError> {
+    let found = find(places).await?;
     for (key, place) in &found {
         places.found(key.clone(), place.clone());
     }
-    let archived = find_archived(places).await?;
-    for key in archived.keys().filter(|key| !found.contains_key(key)).cloned().collect::<Vec<_>>() {
-        found.insert(key.clone(), places.of(&key).await?);
-    }
-    let (logs, archives) = (open_all(found, log).await?, open_all(archived, log).await?);
-    let lost = logs.iter().find(|(_, log)| places.archive().is_none() && log.gone().archived > 0);
-    if let Some((key, log)) = lost {
-        let (tenant, rows) = (key.tenant.to_string(), log.gone().archived);
-        return Err(OpenError::NoArchive { tenant, table: key.table.name(), rows });
-    }
-    Ok(Existing { logs, archives })
+    open_all(found, log).await
 }
 
-async fn open_all(found: BTreeMap<TableKey, Place>, log: LogId) -> Result<BTreeMap<TableKey, DeltaLog>, OpenError> {
+/// The archives that there are.
+pub(super) async fn open_archives(places: &Places, log: LogId) -> Result<Vec<(TableKey, DeltaLog)>, OpenError> {
+    let mut found = BTreeMap::new();
+    if let Some(root) = places.archive() {
+        for tenant in names(root).await? {
+            add_tables(&tenant, &root.child(&tenant), &mut found).await?;
+        }
+    }
+    open_all(found, log).await
+}
+
+async fn open_all(found: BTreeMap<TableKey, Place>, log: LogId) -> Result<Vec<(TableKey, DeltaLog)>, OpenError> {
     let opening = stream::iter(found).map(async |(key, place)| {
         let opened = DeltaLog::open_or_make(&place, key.table, log).await?;
         Ok((key, opened))
@@ -58,15 +53,6 @@ async fn find(places: &Arc<Places>) -> Result<BTreeMap<TableKey, Place>, OpenErr
     }
     for tenant in places.located() {
         add_tables(tenant.as_str(), &places.tenant(tenant.as_str()).await?, &mut found).await?;
-    }
-    Ok(found)
-}
-
-async fn find_archived(places: &Places) -> Result<BTreeMap<TableKey, Place>, OpenError> {
-    let mut found = BTreeMap::new();
-    let Some(archive) = places.archive() else { return Ok(found) };
-    for tenant in names(archive).await? {
-        add_tables(&tenant, &archive.child(&tenant), &mut found).await?;
     }
     Ok(found)
 }

@@ -189,9 +189,16 @@ async fn prepare(
     for batch in &present.hot {
         visits.push(filter_record_batch(batch, &not(&anew.people.named_in(batch))?)?);
     }
+    let place = async |file: Option<&ColdFile>| {
+        let place = match file {
+            Some(file) => shared.places.of_file(&anew.key(), file).await,
+            None => shared.places.of(&anew.key()).await,
+        };
+        place.map_err(|error| DataFusionError::External(Box::new(error)))
+    };
     let mut prepared = Prepared::default();
     for file in &present.cold.files {
-        let place = shared.places.of_file(&anew.key(), file);
+        let place = place(Some(file)).await?;
         if let Some(files) = rest_of(shared, &place, file, &anew.people).await? {
             let side = if file.archived { &mut prepared.archived } else { &mut prepared.table };
             side.added.extend(files);
@@ -199,7 +206,7 @@ async fn prepare(
         }
     }
     if !visits.is_empty() {
-        let place = shared.places.of(&anew.key()).await.map_err(|error| DataFusionError::External(Box::new(error)))?;
+        let place = place(None).await?;
         let mut writer = TableWriter::new(place, Table::Visits);
         writer.write(&arranged(Table::Visits, &[visits::merged(&visits)?])?).await.map_err(external)?;
         prepared.table.added.extend(writer.finish().await.map_err(external)?);

@@ -42,7 +42,8 @@ async fn rewrite_file(shared: &Shared, key: &TableKey, file: &ColdFile) -> Resul
     };
     let columns: Vec<usize> = (0..key.table.columns().len()).collect();
     let mut rows = rows_of(shared.reading(), key.table, file, &columns, &[]).map_err(|error| fail(&error))?;
-    let mut writer = TableWriter::new(shared.places.of_file(key, file), key.table);
+    let place = shared.places.of_file(key, file).await.map_err(|error| fail(&error))?;
+    let mut writer = TableWriter::new(place, key.table);
     while let Some(batch) = rows.next().await {
         writer.write(&batch.map_err(|error| fail(&error))?).await.map_err(|error| fail(&error))?;
     }
