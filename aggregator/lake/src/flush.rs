@@ -217,10 +217,15 @@ impl Flusher {
     /// After a commit that failed and may still arrive: sees to it that it does not, or takes over what it has brought,
     /// before anything else is done to the table.
     async fn make_certain(&mut self, key: &TableKey) -> Result<(), FlushFailure> {
+        if let Some(archive) = self.archives.get_mut(key).filter(|log| log.is_uncertain()) {
+            archive.make_certain().await?;
+            self.show(key)?;
+        }
         let Some(log) = self.logs.get_mut(key).filter(|log| log.is_uncertain()) else { return Ok(()) };
         log.make_certain().await?;
         let found = log.position().await?;
-        if !self.shared.tables.settle(key, log.cold()?, found) {
+        // With its archive: otherwise queries would lose sight of it.
+        if !self.shared.tables.settle(key, self.cold(key)?, found) {
             return Err(DeltaError::Overtaken { table: key.table.name(), found }.into());
         }
         Ok(())

@@ -46,7 +46,13 @@ pub(crate) async fn run(shared: Arc<Shared>) -> Result<Outcome, JobFailure> {
     let options = &shared.options;
     let mut sum = Sum::default();
     for Fill { key, .. } in shared.tables.fills() {
-        let place = shared.places.of(&key).await.map_err(|error| JobFailure(with_causes(&error)))?;
+        let place = match shared.places.of(&key).await {
+            Ok(place) => place,
+            Err(error) => {
+                sum.add(&key, Err(JobFailure(with_causes(&error))));
+                continue;
+            }
+        };
         for place in [Some(place), shared.places.archive_of(&key)].into_iter().flatten() {
             let done = vacuum(&place, options.vacuum_after).await;
             sum.add(&key, done.map_err(|error| JobFailure(with_causes(&error))));

@@ -12,7 +12,9 @@ use ridealong_common::time::Timestamp;
 use ridealong_engine::datafusion::arrow::array::{AsArray, RecordBatch};
 use ridealong_engine::datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use ridealong_model::jobs::{Job, Worker};
+use ridealong_model::mutation::{Mutate, MutationChange, MutationRequest};
 use ridealong_model::retention::{Retention, RetentionRules};
+use ridealong_model::tenant::TenantId;
 use ridealong_wal::{NewEntry, Wal, WalOptions};
 use tokio::runtime::Runtime;
 
@@ -291,6 +293,52 @@ fn a_lake_whose_archive_is_not_given_does_not_start() {
     match Lake::open(options, wal) {
         Err(OpenError::NoArchive { rows, table, .. }) => assert_eq!((rows, table), (10, "requests")),
         other => panic!("{:?}", other.map(|_| "opened")),
+    }
+}
+
+impl Running {
+    fn delete(&self, runtime: &Runtime, condition: &str) -> u64 {
+        let request = MutationRequest {
+            tenant: TenantId::default_tenant(),
+            table: Table::Requests,
+            condition: condition.to_owned(),
+            change: MutationChange::Delete,
+            dry_run: false,
+        };
+        runtime.block_on(self.lake.mutate(request)).expect("deleted").rows
+    }
+
+    /// Rows that a query finds, and those that were deleted and dropped.
+    fn books(&self) -> (u64, u64, u64) {
+        let status = self.lake.status();
+        let table = status.tables.iter().find(|table| table.table == "requests").expect("the table");
+        (table.hot_rows + table.cold_rows, table.deleted, table.dropped_rows)
+    }
+}
+
+/// A row that was deleted and whose day has gone since is in the books once, written anew or not.
+#[test]
+fn rows_are_deleted_in_the_archive_too() {
+    let runtime = Runtime::new().expect("a runtime");
+    for is_rewritten in [true, false] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let running = begun(folder.path(), &runtime, ARCHIVE);
+        running.run(&runtime, Job::Archive).expect("archived");
+        // One of each day; then one more of the oldest.
+        assert_eq!(running.delete(&runtime, "duration_us IN (1, 6, 11)"), 3);
+        assert_eq!(running.delete(&runtime, "duration_us = 2"), 1);
+        assert_eq!(running.books(), (11, 4, 0));
+        if is_rewritten {
+            running.run(&runtime, Job::Rewrite).expect("written anew");
+            let found = running.found(&runtime);
+            assert_eq!((found.ids.len(), found.archived), (11, 7), "what was archived stays there");
+        }
+        running.stop();
+        let running = open(folder.path(), Forgetful::new(&folder.path().join("tables")), DROP_ONE);
+        assert_eq!(running.books(), (11, 4, 0));
+        running.run(&runtime, Job::Retain).expect("dropped");
+        assert_eq!(running.books(), (8, 4, 3));
+        running.stop();
     }
 }
 

@@ -13,6 +13,7 @@ use crate::snapshot::ColdTable;
 impl Flusher {
     /// Takes files to the archive, where copies of them lie already. Those that have gone meanwhile stay gone.
     pub(super) async fn archive(&mut self, key: &TableKey, names: &[String]) -> Result<(), FlushFailure> {
+        self.make_certain(key).await?;
         self.open_archive(key).await?;
         let done = self.try_archive(key, names).await;
         // Also after a failure: any part of it may have happened.
@@ -36,6 +37,7 @@ impl Flusher {
 
     /// Takes files away for good, wherever they lie. Their rows are counted once.
     pub(super) async fn drop_files(&mut self, key: &TableKey, names: &[String]) -> Result<(), FlushFailure> {
+        self.make_certain(key).await?;
         self.log(key).await?;
         let done = self.try_drop(key, names).await;
         self.show(key)?;
