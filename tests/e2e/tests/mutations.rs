@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use fastrand::Rng;
 use ridealong_e2e::ledger::{assert_balanced, differences_sql};
-use ridealong_e2e::{Aggregator, Api, eventually, events};
+use ridealong_e2e::{Aggregator, Api, events, eventually};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -91,7 +91,8 @@ async fn rows_of_a_condition_are_changed_after_a_dry_run() -> Result<()> {
     track(&aggregator, "ada", "s1", 30).await?;
     aggregator.flush().await?;
     track(&aggregator, "bob", "s2", 20).await?;
-    let asked = json!({ "table": "events", "where": "user_id = 'ada' AND properties->>'plan' = 'pro'", "delete": true });
+    let asked =
+        json!({ "table": "events", "where": "user_id = 'ada' AND properties->>'plan' = 'pro'", "delete": true });
     let dry = aggregator.api().post(MUTATIONS, &asked).await?.expect(200).json();
     assert_eq!(dry, json!({ "mutation": null, "rows": 30, "dryRun": true }));
     assert_eq!(aggregator.count("events").await?, 50);
@@ -189,12 +190,15 @@ impl Writer {
         Ok(())
     }
 
-    /// One user, or all there are.
     async fn look(&mut self) -> Result<()> {
         if self.users.is_empty() {
             return Ok(());
         }
         let at = self.random.usize(..self.users.len());
+        self.look_at(at).await
+    }
+
+    async fn look_at(&mut self, at: usize) -> Result<()> {
         let sql = format!(
             "SELECT count(*) AS rows, count(DISTINCT event_id) AS ids, min(environment) AS least,
                 max(environment) AS greatest, count(environment) AS named FROM events WHERE user_id = '{}'",
@@ -225,14 +229,21 @@ async fn keep_doing(api: Api, path: String, stop: Arc<AtomicBool>, pause_ms: u64
     }
 }
 
+/// How many queries are compared: `$RIDEALONG_LOOKS`.
+#[allow(clippy::disallowed_methods, reason = "how long a test is to run is no setting of a program")]
+fn looks_min() -> u64 {
+    std::env::var("RIDEALONG_LOOKS").ok().and_then(|looks| looks.parse().ok()).unwrap_or(800)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn thousands_of_queries_find_what_is_there_while_all_goes_on() -> Result<()> {
-    const LOOKS: u64 = 3_000;
     const KILLS: u32 = 4;
+    let looks_min = looks_min();
     let mut aggregator = Aggregator::start(&["--flush-rows", "300", "--flush-age", "1s"]).await?;
     let (stop, looks) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
     let mut around = JoinSet::new();
-    for (path, pause_ms) in [("flush", 100), ("jobs/compact/run", 50), ("jobs/rewrite/run", 200), ("jobs/vacuum/run", 500)]
+    for (path, pause_ms) in
+        [("flush", 100), ("jobs/compact/run", 50), ("jobs/rewrite/run", 200), ("jobs/vacuum/run", 500)]
     {
         let (api, path) = (aggregator.api().clone(), format!("/api/analytics/{path}"));
         around.spawn(keep_doing(api, path, Arc::clone(&stop), pause_ms));
@@ -249,14 +260,14 @@ async fn thousands_of_queries_find_what_is_there_while_all_goes_on() -> Result<(
             anyhow::Ok(writer)
         });
     }
-    let mut kills = 0;
-    while looks.load(Ordering::Relaxed) < LOOKS {
+    let mut kills = 0_u32;
+    while looks.load(Ordering::Relaxed) < looks_min {
         tokio::time::sleep(Duration::from_millis(100)).await;
         if let Some(ended) = writers.try_join_next() {
             ended??;
             anyhow::bail!("a writer ended early");
         }
-        if looks.load(Ordering::Relaxed) > LOOKS * u64::from(kills + 1) / u64::from(KILLS + 1) {
+        if looks.load(Ordering::Relaxed) > looks_min * u64::from(kills + 1) / u64::from(KILLS + 1) {
             kills += 1;
             aggregator.kill().await?;
             aggregator.restart().await?;
@@ -275,7 +286,7 @@ async fn thousands_of_queries_find_what_is_there_while_all_goes_on() -> Result<(
         users += writer.users.len();
         for at in 0..writer.users.len() {
             while writer.users[at].len() > 1 {
-                writer.look().await?;
+                writer.look_at(at).await?;
             }
             expected += writer.users[at][0].0;
         }
@@ -288,13 +299,16 @@ async fn thousands_of_queries_find_what_is_there_while_all_goes_on() -> Result<(
         (left["data"] == json!([])).then_some(())
     })
     .await;
-    assert_eq!(aggregator.integers("SELECT count(*), count(distinct event_id) FROM events").await?, [expected, expected]);
+    assert_eq!(
+        aggregator.integers("SELECT count(*), count(distinct event_id) FROM events").await?,
+        [expected, expected]
+    );
     // Nothing is pending: users are those of the events that are left.
     let of_events = "SELECT user_id, count(*) AS n FROM events GROUP BY 1 ORDER BY 1";
     let of_users = "SELECT user_id, event_count AS n FROM users ORDER BY 1";
     assert_eq!(aggregator.rows(of_users).await?, aggregator.rows(of_events).await?);
     assert_balanced(&aggregator).await?;
     let stats = aggregator.stats().await?;
-    println!("{users} users, {expected} rows left, {} deleted, {LOOKS} queries, {kills} kills", stats["deleted"]);
+    println!("{users} users, {expected} rows left, {} deleted, {looks_min} queries, {kills} kills", stats["deleted"]);
     Ok(())
 }
