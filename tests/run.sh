@@ -124,7 +124,7 @@ step "lints" cargo clippy --workspace --all-targets --locked --quiet -- -D warni
 step "build" cargo build --workspace --locked
 closing_requests=20000
 if [ "$mode" = --long ]; then
-    export RIDEALONG_CRASH_KILLS=120 RIDEALONG_WRK_SECONDS=30 RIDEALONG_LONG_EVENTS=10000000
+    export RIDEALONG_CRASH_KILLS=120 RIDEALONG_WRK_SECONDS=30 RIDEALONG_LONG_EVENTS=10000000 RIDEALONG_LOOKS=5000
     export RIDEALONG_SOAK_COMMITS=10000
     closing_requests=1000000
 fi

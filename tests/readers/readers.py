@@ -77,9 +77,9 @@ def check_sent(report, name, rows, sent):
     report.check("events: properties as sent", name, found, {i: value[1].get("properties") for i, value in expected.items()})
 
 
-def check_table(report, reader, session, table, expected):
+def check_table(report, reader, session, table, expected, when=""):
     path, binary = session.table(table), TABLES[table]
-    line = f"{table}: "
+    line = f"{table}{when}: "
     try:
         rows = Rows.of_arrow(reader.rows(path), binary)
     except Exception:
@@ -126,6 +126,23 @@ def check_find(report, reader, path, sent):
     report.check(line, reader.name, found, {micros: sorted(ids) for micros, ids in expected.items()})
 
 
+def check_tended(report, reader, session, expected):
+    """After deletions, corrections, compaction and archiving: table and archive together are what SQL finds."""
+    line = "events, tended: "
+    binary = TABLES["events"]
+    try:
+        parts = [Rows.of_arrow(reader.rows(path), binary) for path in (session.table("events"), session.archive("events"))]
+    except Exception:
+        report.broke(line + "reads", reader.name)
+        return
+    report.check(line + "both sides have rows", reader.name, [part.count() > 0 for part in parts], [True, True])
+    rows = Rows({name: sum((part.columns[name] for part in parts), []) for name in parts[0].columns})
+    report.check(line + "every value of every row", reader.name, rows.whole(), expected.whole())
+    found = {i: None if t is None else json.loads(t) for i, t in zip(rows.columns["event_id"], rows.columns["properties"])}
+    sent = {i.replace("-", ""): body.get("properties") for i, (_, body) in session.sent.items()}
+    report.check(line + "properties as sent and corrected", reader.name, found, sent)
+
+
 def check_sql(report, session, answers):
     """Our own SQL is held to what was sent, too."""
     check_sent(report, "sql", answers["events"], session.sent)
@@ -152,6 +169,13 @@ def run(binaries, folder):
             for reader in readers:
                 for table, expected in answers.items():
                     check_table(report, reader, session, table, expected)
+            session.tend()
+            tended = ask()
+            check_sent(report, "sql", tended["events"], session.sent)
+            report.check("requests: as before they were merged", "sql", tended["requests"].whole(), answers["requests"].whole())
+            for reader in readers:
+                check_tended(report, reader, session, tended["events"])
+                check_table(report, reader, session, "requests", tended["requests"], ", tended")
     finally:
         for reader in readers:
             reader.close()

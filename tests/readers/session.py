@@ -157,7 +157,11 @@ class Session:
     def run(self):
         self.service = ThreadingHTTPServer(("127.0.0.1", 0), Service)
         threading.Thread(target=self.service.serve_forever, daemon=True).start()
-        aggregator = self.start("ridealong-aggregator", ["serve", "--data", f"{self.folder}/data", "--listen", "127.0.0.1:0"])
+        aggregator = self.start(
+            "ridealong-aggregator",
+            ["serve", "--data", f"{self.folder}/data", "--archive", f"{self.folder}/archive"]
+            + ["--listen", "127.0.0.1:0"],
+        )
         self.api = aggregator.addresses[0]
         agent = self.start(
             "ridealong-agent",
@@ -201,9 +205,25 @@ class Session:
         self.requests += 1
         connection.close()
 
-    def post(self, address, path, body=None):
+    def tend(self):
+        """Some events are deleted, one is corrected; files are written anew, merged, and old days archived."""
+        ids = sorted(self.sent)
+        for event_id in ids[:3]:
+            self.post(self.api, f"/api/analytics/events/{event_id}", method="DELETE")
+            del self.sent[event_id]
+        micros, body = self.sent[ids[3]]
+        change = {"properties": {"corrected": "ja, \u00fcberall"}}
+        self.post(self.api, f"/api/analytics/events/{ids[3]}", change, "PATCH")
+        properties = {**body.get("properties", {}), **change["properties"]}
+        self.sent[ids[3]] = (micros, {**body, "properties": properties})
+        self.post(self.api, "/api/analytics/flush")
+        self.post(self.api, "/api/analytics/retention", {"requests": {}, "events": {"archiveAfter": "1d"}}, "PUT")
+        for job in ("rewrite", "compact", "archive"):
+            self.post(self.api, f"/api/analytics/jobs/{job}/run")
+
+    def post(self, address, path, body=None, method="POST"):
         data = b"" if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"http://{address}{path}", data, {"Content-Type": "application/json"})
+        request = urllib.request.Request(f"http://{address}{path}", data, {"Content-Type": "application/json"}, method=method)
         with urllib.request.urlopen(request, timeout=60) as answer:
             return json.load(answer)
 
@@ -212,6 +232,9 @@ class Session:
 
     def table(self, name):
         return f"{self.folder}/data/lake/default/{name}"
+
+    def archive(self, name):
+        return f"{self.folder}/archive/default/{name}"
 
     def close(self):
         for program in reversed(self.programs):

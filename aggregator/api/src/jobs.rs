@@ -41,9 +41,12 @@ pub(crate) async fn run(
 ) -> Result<(StatusCode, Json<Value>), Failure> {
     let job = known(&name)?;
     let answer = services.jobs.ask(job).map_err(|error| Failure::unavailable("busy", error.to_string()))?;
-    let patience = if asked.wait.unwrap_or(true) { WAIT_MAX } else { Duration::ZERO };
-    match tokio::time::timeout(patience, answer).await {
-        Err(_) => Ok((StatusCode::ACCEPTED, Json(shown(&status(&services, job)?)))),
+    let begun = || Ok((StatusCode::ACCEPTED, Json(shown(&status(&services, job)?))));
+    if asked.wait == Some(false) {
+        return begun();
+    }
+    match tokio::time::timeout(WAIT_MAX, answer).await {
+        Err(_) => begun(),
         Ok(Err(_)) => Err(Failure::unavailable("stopping", "the program is being stopped")),
         Ok(Ok(run)) => {
             // Another may have ended since: the one that was asked for is shown.

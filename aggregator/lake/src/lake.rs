@@ -313,6 +313,6 @@ async fn open_tables(
 }
 
 #[cfg(test)]
-mod faults;
+pub(crate) mod faults;
 #[cfg(test)]
 pub(crate) mod tests;

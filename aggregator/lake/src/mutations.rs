@@ -29,4 +29,6 @@ pub(crate) use rewrite::rewrite;
 pub(crate) use state::{Changed, Mutations, Pending};
 
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod tests;

@@ -47,6 +47,10 @@ impl Api {
         self.send(self.client.post(self.url(path)).json(body)).await
     }
 
+    pub async fn put(&self, path: &str, body: &Value) -> Result<Answer> {
+        self.send(self.client.put(self.url(path)).json(body)).await
+    }
+
     pub async fn patch(&self, path: &str, body: &Value) -> Result<Answer> {
         self.send(self.client.patch(self.url(path)).json(body)).await
     }

@@ -100,6 +100,47 @@ async fn rows_lie_in_the_bucket_and_are_read_from_it() -> Result<()> {
     Ok(())
 }
 
+/// What the jobs do to tables in a folder they do to those in a bucket, and the archive may be one as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_in_a_bucket_are_tended() -> Result<()> {
+    let moto = Moto::start(BUCKET).await?;
+    let archive = ["--archive", "s3://tables/our/archive"];
+    let mut aggregator = Aggregator::start_at(PLACE, &environment(&moto.url()), &archive).await?;
+    let mut sent = Sent::default();
+    for day in [10, 10, 10, 11, 11, 12] {
+        let (ids, mut batch) = events::batch("old", 20);
+        for event in batch["events"].as_array_mut().expect("events") {
+            event["timestamp"] = json!(format!("2025-11-{day}T10:00:00Z"));
+        }
+        aggregator.api().post("/api/analytics/batch-track", &batch).await?.expect(200);
+        sent.0.extend(ids);
+        aggregator.flush().await?;
+    }
+    sent.send(&aggregator, 30).await?;
+    let gone: Vec<String> = [0, 50, 130].iter().rev().map(|at| sent.0.swap_remove(*at)).collect();
+    for id in &gone {
+        aggregator.api().delete(&format!("/api/analytics/events/{id}")).await?.expect(200);
+    }
+    sent.assert_found(&aggregator, "deleted").await?;
+    aggregator.kill().await?;
+    aggregator.restart().await?;
+    sent.assert_found(&aggregator, "deleted, and started again").await?;
+    aggregator.flush().await?;
+    let rule = json!({ "events": { "archiveAfter": "30d" } });
+    aggregator.api().put("/api/analytics/retention", &rule).await?.expect(200);
+    for job in ["rewrite", "compact", "archive", "vacuum"] {
+        let path = format!("/api/analytics/jobs/{job}/run");
+        aggregator.api().post(&path, &json!({})).await?.expect(200);
+        sent.assert_found(&aggregator, job).await?;
+    }
+    let archived = moto.keys(BUCKET, "our/archive/default/events/date=2025").await?;
+    assert!(!archived.is_empty(), "nothing was archived");
+    aggregator.kill().await?;
+    aggregator.restart().await?;
+    sent.assert_found(&aggregator, "tended, and started again").await?;
+    ridealong_e2e::ledger::assert_balanced(&aggregator).await
+}
+
 /// What is wrong with the bucket, the credentials or the endpoint is said with how to mend it, and ends the start.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bucket_that_cannot_be_used_ends_the_start_with_why() -> Result<()> {

@@ -16,12 +16,12 @@ use crate::convert::tests::request;
 use crate::place::Place;
 use crate::store::forgetful::{Fault, Forgetful};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-struct Running {
+pub(crate) struct Running {
     wal: Wal,
-    lake: Lake,
-    files: Arc<Forgetful>,
+    pub lake: Lake,
+    pub files: Arc<Forgetful>,
 }
 
 fn open(folder: &Path, files: Forgetful) -> Running {
@@ -35,7 +35,7 @@ fn open(folder: &Path, files: Forgetful) -> Running {
 }
 
 impl Running {
-    fn append(&self, runtime: &Runtime, first: u64, count: u64) {
+    pub fn append(&self, runtime: &Runtime, first: u64, count: u64) {
         let rows: Vec<RequestRow> = (first..first + count).map(request).collect();
         let entry = NewEntry {
             tenant: Arc::from("default"),
@@ -52,7 +52,7 @@ impl Running {
         runtime.block_on(self.wal.append(entry)).expect("appended");
     }
 
-    fn flush(&self, runtime: &Runtime) -> bool {
+    pub fn flush(&self, runtime: &Runtime) -> bool {
         runtime.block_on(self.lake.flush()).is_ok()
     }
 
@@ -82,7 +82,7 @@ impl Running {
         snapshot.table(Table::Requests).map_or(0, |table| table.cold.files.len())
     }
 
-    fn stop(&self) {
+    pub fn stop(&self) {
         self.lake.shared.closing.cancel();
         self.wal.close();
     }
@@ -107,7 +107,7 @@ fn begun(folder: &Path, runtime: &Runtime) -> Running {
 }
 
 /// Fifteen rows of one day long ago, in three files.
-fn scattered(folder: &Path, runtime: &Runtime) -> Running {
+pub(crate) fn scattered(folder: &Path, runtime: &Runtime) -> Running {
     std::fs::create_dir_all(folder.join("lake")).expect("a folder");
     let running = open(folder, Forgetful::new(&folder.join("lake")));
     for first in [0, 5, 10] {
@@ -132,7 +132,7 @@ fn before_a_checkpoint(folder: &Path, runtime: &Runtime) -> Running {
 type Begin = fn(&Path, &Runtime) -> Running;
 
 /// What is found after a power cut, opened again.
-fn again(running: &Running, from: &Path, into: &Path, seed: u64) -> Running {
+pub(crate) fn again(running: &Running, from: &Path, into: &Path, seed: u64) -> Running {
     std::fs::create_dir_all(into.join("log")).expect("a folder");
     for file in std::fs::read_dir(from.join("log")).expect("listed").flatten() {
         // Synced, all of it: the log has tests of its own for what is not.

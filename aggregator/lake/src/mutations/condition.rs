@@ -115,6 +115,3 @@ fn on_stored_ids(condition: Expr, table: Table) -> Result<Expr, ConditionError> 
 fn kind(schema: &Schema, name: &str) -> Option<DataType> {
     schema.field_with_name(name).ok().map(|field| field.data_type().clone())
 }
-
-#[cfg(test)]
-mod tests;

@@ -151,6 +151,3 @@ impl Ready {
         Ok(RecordBatch::try_new(rows.schema(), columns)?)
     }
 }
-
-#[cfg(test)]
-mod tests;
