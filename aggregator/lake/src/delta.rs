@@ -35,6 +35,8 @@ use crate::write::{FILE_BYTES_MAX, TableWriter, WriteError, has_bounds};
 /// Application transactions that count rows.
 const RETAINED: &str = "retained";
 const ARCHIVED: &str = "archived";
+/// The folder of a table's versions.
+pub(crate) const DELTA_LOG: &str = "_delta_log";
 /// Memory of the rows that are joined and sorted at once.
 const PIECE_BYTES: usize = 32 << 20;
 
@@ -294,13 +296,21 @@ impl DeltaLog {
         self.refresh().await?;
         let names: BTreeSet<String> = self.cold()?.files.into_iter().map(|file| file.name).collect();
         if added.iter().all(|name| names.contains(name)) && !removed.iter().any(|it| names.contains(it)) {
-            return Ok(());
+            return self.make_durable();
         }
         // Into a bucket a commit that failed may still come; a file that is not there any more never.
         if self.place.local().is_some() || matches!(error, DeltaError::Gone { .. }) {
             self.discard(&added).await;
         }
         Err(error)
+    }
+
+    /// A commit that is seen although it failed may not be on the disk yet: nothing may rely on it before. One in a bucket
+    /// is, once it is seen.
+    pub fn make_durable(&self) -> Result<(), DeltaError> {
+        let Some((folder, files)) = self.place.local() else { return Ok(()) };
+        let synced = files.sync_folder(&folder.join(DELTA_LOG));
+        synced.map_err(|source| DeltaError::Folder { table: self.table.name(), source })
     }
 
     /// Says, as part of a commit, that the table holds the log's rows up to there.

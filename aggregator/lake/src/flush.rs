@@ -302,6 +302,7 @@ impl Flusher {
             if log.position().await? != up_to {
                 return Err(error.into());
             }
+            log.make_durable()?;
         }
         let cold = self.cold(key)?;
         if cold.files.iter().filter(|file| !file.archived).count() > FILES_CROWDED {

@@ -213,8 +213,9 @@ impl HotTables {
         self.tables.lock().by_key.keys().cloned().collect()
     }
 
-    /// Puts a mutation in force: batches that it changes are replaced, and files carry it from now on.
-    pub fn mutate(&self, key: &TableKey, batches: Vec<(Position, RecordBatch)>, changed: Changed) {
+    /// Puts a mutation in force: batches that it changes are replaced, and files carry it from now on. `deleted`: all rows
+    /// that were ever deleted.
+    pub fn mutate(&self, key: &TableKey, batches: Vec<(Position, RecordBatch)>, made: Pending, deleted: u64) {
         let batches = batches.into_iter().map(|(position, rows)| HotBatch::new(rows, position));
         let mut batches: BTreeMap<Position, HotBatch> = batches.map(|batch| (batch.position, batch)).collect();
         let mut tables = self.tables.lock();
@@ -226,15 +227,15 @@ impl HotTables {
         }
         table.hot_rows = table.hot.iter().map(|batch| batch.rows.num_rows()).sum();
         table.hot_bytes = table.hot.iter().map(|batch| batch.bytes).sum();
-        let Changed { pending, deleted } = changed;
-        table.cold = Arc::new(marked(ColdTable::clone(&table.cold), &pending, deleted));
-        (table.pending, table.deleted) = (pending, deleted);
+        table.pending.push(made);
+        table.deleted = deleted;
+        table.cold = Arc::new(marked(ColdTable::clone(&table.cold), &table.pending, deleted));
     }
 
-    /// Forgets those that are done.
-    pub fn forget(&self, key: &TableKey, pending: Vec<Pending>) {
-        if let Some(table) = self.tables.lock().by_key.get_mut(key) {
-            table.pending = pending;
+    /// Forgets mutations that are done, and no other: one may have been made meanwhile.
+    pub fn forget(&self, done: &[u64]) {
+        for table in self.tables.lock().by_key.values_mut() {
+            table.pending.retain(|pending| !done.contains(&pending.mutation.number));
         }
     }
 

@@ -8,13 +8,11 @@ use ridealong_common::table::Table;
 use ridealong_wal::LogId;
 
 use super::OpenError;
-use crate::delta::DeltaLog;
+use crate::delta::{DELTA_LOG, DeltaLog};
 use crate::hot::TableKey;
 use crate::place::Place;
 use crate::places::Places;
 
-/// The folder of a table's versions.
-const DELTA_LOG: &str = "_delta_log";
 /// Tables opened at once: each is a few requests one after the other, and a bucket takes its time for each.
 const OPENING_MAX: usize = 8;
 

@@ -167,8 +167,9 @@ async fn try_begin(shared: &Shared, begin: &mut Begin) -> Result<Mutated, Mutati
         files,
         people: whose_visits(key, mutation, people),
     });
-    let number = pending.map_err(MutationError::Failed)?.mutation.number;
-    shared.tables.mutate(key, changed, shared.mutations.changed(key));
+    let pending = pending.map_err(MutationError::Failed)?;
+    let number = pending.mutation.number;
+    shared.tables.mutate(key, changed, pending, shared.mutations.changed(key).deleted);
     Ok(Mutated { number: Some(number), rows })
 }
 

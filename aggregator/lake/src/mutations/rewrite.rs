@@ -9,13 +9,18 @@ use ridealong_model::jobs::{JobFailure, Outcome};
 use super::anew::visits_anew;
 use super::seek::rows_of;
 use crate::delta::{Change, ChangeKind};
-use crate::flush::with_causes;
+use crate::flush::{Request, with_causes};
 use crate::hot::TableKey;
 use crate::lake::Shared;
 use crate::snapshot::ColdFile;
 use crate::write::TableWriter;
 
 pub(crate) async fn rewrite(shared: &Arc<Shared>) -> Result<Outcome, JobFailure> {
+    // What is read from the log again at a restart has to be changed again, so it should not be for long.
+    if shared.mutations.waiting().iter().any(|(key, position)| shared.tables.is_hot(key, *position)) {
+        let readable = *shared.readable.borrow();
+        shared.ask(Request::flush(readable)).await?;
+    }
     let mut outcome = visits_anew(shared).await?;
     for key in shared.tables.keys() {
         let before = outcome.files_removed;
@@ -29,10 +34,7 @@ pub(crate) async fn rewrite(shared: &Arc<Shared>) -> Result<Outcome, JobFailure>
     let settled = shared.mutations.settle(|key, position, files| {
         !tables.is_hot(key, position) && !files.keys().any(|name| tables.has_file(key, name))
     });
-    settled.map_err(JobFailure)?;
-    for key in tables.keys() {
-        tables.forget(&key, shared.mutations.changed(&key).pending);
-    }
+    tables.forget(&settled.map_err(JobFailure)?);
     Ok(outcome)
 }
 

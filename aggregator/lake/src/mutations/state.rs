@@ -90,8 +90,20 @@ impl Mutations {
         self.inner.lock().append(Entry::Visited { tenant: tenant.to_owned(), number })
     }
 
-    /// Lets go of what is done, as `is_done` says of its table, the last position that it holds for, and its files.
-    pub fn settle(&self, is_done: impl Fn(&TableKey, Position, &BTreeMap<String, u64>) -> bool) -> Result<(), String> {
+    /// The tables with mutations that are not done, each with the last position of the log that one holds for.
+    pub fn waiting(&self) -> Vec<(TableKey, Position)> {
+        let inner = self.inner.lock();
+        let ours = inner.kept.records.values().filter(|record| record.log == self.log.to_string());
+        ours.filter_map(|record| Some((inner.ready.get(&record.number)?.0.clone(), Position(record.position))))
+            .collect()
+    }
+
+    /// Lets go of what is done, as `is_done` says of its table, the last position that it holds for, and its files; the
+    /// numbers of these.
+    pub fn settle(
+        &self,
+        is_done: impl Fn(&TableKey, Position, &BTreeMap<String, u64>) -> bool,
+    ) -> Result<Vec<u64>, String> {
         let mut inner = self.inner.lock();
         let done = inner.kept.records.values().filter(|record| {
             let Some((key, pending)) = inner.ready.get(&record.number) else { return false };
@@ -100,11 +112,11 @@ impl Mutations {
             record.people.is_none() && is_done(key, Position(position), &pending.files)
         });
         let done: Vec<u64> = done.map(|record| record.number).collect();
-        for number in done {
-            inner.append(Entry::Done { number })?;
-            inner.ready.remove(&number);
+        for number in &done {
+            inner.append(Entry::Done { number: *number })?;
+            inner.ready.remove(number);
         }
-        Ok(())
+        Ok(done)
     }
 
     /// What has been done to a table.
