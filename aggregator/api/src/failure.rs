@@ -22,7 +22,7 @@ pub(crate) fn unchanged(error: MutationError) -> Failure {
     let detail = error.to_string();
     match error {
         MutationError::Invalid(_) => Failure::new(400, "invalid-mutation", "Not a mutation", detail),
-        MutationError::TooMany(_) => Failure::unavailable("busy", detail),
+        MutationError::TooMany(_) | MutationError::Busy => Failure::unavailable("busy", detail),
         MutationError::Behind => Failure::unavailable("behind", detail),
         MutationError::Failed(_) => Failure::new(500, "mutation-failed", "Rows were not changed", detail),
     }

@@ -13,12 +13,11 @@ use std::collections::BTreeMap;
 use std::io;
 
 use ridealong_model::jobs::{Job, JobFailure, LastRun};
-use ridealong_wal::disk::Disk;
+use ridealong_wal::disk::{Disk, replace};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 const NAME: &str = "jobs.json";
-const UNFINISHED: &str = "jobs.json.new";
 const ASIDE: &str = "jobs.json.damaged";
 const FORMAT: &str = "ridealong-jobs";
 const VERSION: u32 = 1;
@@ -107,11 +106,7 @@ fn damaged(what: &str) -> io::Error {
 
 /// Durable when it returns.
 pub(crate) fn write(disk: &dyn Disk, counts: &BTreeMap<Job, Counts>) -> io::Result<()> {
-    let bytes = encoded(counts)?;
-    let file = disk.create(UNFINISHED)?;
-    file.write_at(0, &bytes)?;
-    file.sync_data()?;
-    disk.rename(UNFINISHED, NAME)?;
+    replace(disk, NAME, &encoded(counts)?)?;
     disk.sync_folder()
 }
 

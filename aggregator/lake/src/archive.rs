@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ridealong_engine::deltalake::Path;
 use ridealong_engine::deltalake::logstore::object_store::{Error as StoreError, ObjectStoreExt, PutPayload};
 use ridealong_model::jobs::{JobFailure, Outcome};
 use thiserror::Error;
@@ -66,7 +65,7 @@ async fn archive(
 
 async fn copy(from: &Place, to: &Place, file: &ColdFile) -> Result<(), CopyError> {
     let ColdFile { name, bytes: expected, .. } = file;
-    let (from, to) = ((from.store(), within(from, name)), (to.store(), within(to, name)));
+    let (from, to) = ((from.store(), from.file(name)), (to.store(), to.file(name)));
     let read = |source| CopyError::Read { name: name.clone(), source };
     let bytes = from.0.get(&from.1).await.map_err(read)?.bytes().await.map_err(read)?;
     if bytes.len() as u64 != *expected {
@@ -74,11 +73,6 @@ async fn copy(from: &Place, to: &Place, file: &ColdFile) -> Result<(), CopyError
     }
     let written = to.0.put(&to.1, PutPayload::from(bytes)).await;
     written.map(drop).map_err(|source| CopyError::Write { name: name.clone(), source })
-}
-
-/// A file of a table as the store names it.
-pub(crate) fn within(place: &Place, name: &str) -> Path {
-    name.split('/').fold(place.path(), |path, part| path.join(part))
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ use crate::delta::{Change, ChangeKind};
 use crate::flush::with_causes;
 use crate::hot::TableKey;
 use crate::lake::Shared;
+use crate::retain::Sum;
 use crate::snapshot::ColdFile;
 
 use merge::merge;
@@ -38,17 +39,11 @@ const ROUNDS_MAX: usize = 32;
 
 /// Merges what is due in all tables. What fails is left for the next run.
 pub(crate) async fn run(shared: &Shared) -> Result<Outcome, JobFailure> {
-    let mut outcome = Outcome::default();
-    let mut failure = None;
-    for fill in shared.tables.fills() {
-        let before = outcome.files_removed;
-        if let Err(error) = run_table(shared, &fill.key, &mut outcome).await {
-            tracing::warn!(tenant = &*fill.key.tenant, table = fill.key.table.name(), error = %error, "compaction failed");
-            failure.get_or_insert(error);
-        }
-        outcome.tables += u64::from(outcome.files_removed > before);
+    let mut sum = Sum::default();
+    for key in shared.tables.keys() {
+        sum.add(&key, run_table(shared, &key).await);
     }
-    failure.map_or(Ok(outcome), Err)
+    sum.done()
 }
 
 /// Runs whenever the flusher finds too many files, until the lake is closed.
@@ -70,18 +65,19 @@ pub(crate) async fn relieve(shared: Arc<Shared>, one_job: Arc<Mutex<()>>) {
     }
 }
 
-async fn run_table(shared: &Shared, key: &TableKey, outcome: &mut Outcome) -> Result<(), JobFailure> {
+async fn run_table(shared: &Shared, key: &TableKey) -> Result<Outcome, JobFailure> {
+    let mut outcome = Outcome::default();
     for _ in 0..ROUNDS_MAX {
         let cold = shared.tables.cold(key);
         let present: Vec<ColdFile> = cold.files.iter().filter(|file| !file.archived).cloned().collect();
         let due = plan(&present, chrono::Utc::now().timestamp_micros());
         if due.is_empty() {
-            return Ok(());
+            break;
         }
         let mut failure = None;
         for due in due {
             // A file that cannot be read keeps its own hour or day from being merged, and no other.
-            if let Err(error) = run_merge(shared, key, &due, outcome).await {
+            if let Err(error) = run_merge(shared, key, &due, &mut outcome).await {
                 failure.get_or_insert(error);
             }
         }
@@ -89,19 +85,21 @@ async fn run_table(shared: &Shared, key: &TableKey, outcome: &mut Outcome) -> Re
             return Err(error);
         }
     }
-    Ok(())
+    outcome.tables = u64::from(outcome.files_removed > 0);
+    Ok(outcome)
 }
 
 async fn run_merge(shared: &Shared, key: &TableKey, due: &Merge, outcome: &mut Outcome) -> Result<(), JobFailure> {
     let place = shared.places.of(key).await.map_err(|error| JobFailure(with_causes(&error)))?;
     let mut added = Vec::new();
-    if let Err(error) = merge(&place, key.table, due, &mut added).await {
+    let merged = merge(&place, key.table, due, &mut added).await.map_err(|error| JobFailure(with_causes(&error)));
+    // Rows may have been deleted or corrected while it was written: what is left to do is for the next run.
+    if merged.is_err() || !are_present(shared, key, due) {
         for file in &added {
-            let location = file.path.split('/').fold(place.path(), |path, part| path.join(part));
             // One that stays is named by no version, and goes with others of its kind.
-            let _ = place.store().delete(&location).await;
+            let _ = place.store().delete(&place.file(&file.path)).await;
         }
-        return Err(JobFailure(with_causes(&error)));
+        return merged;
     }
     let (files, bytes) = (added.len() as u64, added.iter().map(size).sum::<u64>());
     let removed: Vec<String> = due.files.iter().map(|file| file.name.clone()).collect();
@@ -112,6 +110,13 @@ async fn run_merge(shared: &Shared, key: &TableKey, due: &Merge, outcome: &mut O
     outcome.rows += due.rows();
     outcome.bytes += bytes;
     Ok(())
+}
+
+/// Whether the files are in the table as they were when they were read.
+fn are_present(shared: &Shared, key: &TableKey, due: &Merge) -> bool {
+    let cold = shared.tables.cold(key);
+    let is_as_read = |name: &str| cold.files.iter().any(|file| file.name == name && file.pending.is_empty());
+    due.files.iter().all(|file| is_as_read(&file.name))
 }
 
 fn size(file: &Add) -> u64 {

@@ -163,9 +163,13 @@ impl DeltaLog {
         self.is_uncertain
     }
 
-    /// What may still arrive can only become the next version. So that one is taken, without changing anything; when
-    /// something has arrived before, it is read. After this nothing can arrive any more.
+    /// In a folder it is enough to look again. In a bucket, what may still arrive can only become the next version. So that
+    /// one is taken, without changing anything; when something has arrived before, it is read. After this nothing can
+    /// arrive any more.
     pub async fn make_certain(&mut self) -> Result<(), DeltaError> {
+        if self.is_uncertain && self.place.local().is_some() {
+            return self.look_again().await;
+        }
         let mut tries = 1;
         while self.is_uncertain {
             if tries > 1 {
@@ -243,7 +247,7 @@ impl DeltaLog {
             .with_actions(actions)
             .build(Some(snapshot as &dyn TableReference), self.delta.log_store(), change.kind.operation())
             .await;
-        self.is_uncertain = committed.is_err() && self.place.local().is_none();
+        self.is_uncertain = committed.is_err();
         let committed = committed.map_err(fail("commit to"))?;
         self.delta.state = Some(committed.snapshot());
         self.gone = gone;
@@ -291,12 +295,18 @@ impl DeltaLog {
     /// a commit that can not happen any more is deleted.
     pub async fn commit_surely(&mut self, change: Change) -> Result<(), DeltaError> {
         let added: Vec<String> = change.added.iter().map(|file| file.path.clone()).collect();
-        let removed = change.removed.clone();
+        let (removed, transactions) = (change.removed.clone(), change.transactions.clone());
         let Err(error) = self.commit(change).await else { return Ok(()) };
-        self.refresh().await?;
+        self.look_again().await?;
         let names: BTreeSet<String> = self.cold()?.files.into_iter().map(|file| file.name).collect();
-        if added.iter().all(|name| names.contains(name)) && !removed.iter().any(|it| names.contains(it)) {
-            return self.make_durable();
+        let mut happened =
+            added.iter().all(|name| names.contains(name)) && !removed.iter().any(|it| names.contains(it));
+        for transaction in transactions {
+            // A change may be of nothing else.
+            happened &= self.counted(&transaction.app_id).await? == transaction.version as u64;
+        }
+        if happened {
+            return Ok(());
         }
         // Into a bucket a commit that failed may still come; a file that is not there any more never.
         if self.place.local().is_some() || matches!(error, DeltaError::Gone { .. }) {
@@ -305,12 +315,15 @@ impl DeltaLog {
         Err(error)
     }
 
-    /// A commit that is seen although it failed may not be on the disk yet: nothing may rely on it before. One in a bucket
-    /// is, once it is seen.
-    pub fn make_durable(&self) -> Result<(), DeltaError> {
+    /// After a commit that failed: reads the table. One that is seen in a folder although it failed may not be on the disk
+    /// yet, and nothing may rely on it before; one in a bucket is, once it is seen.
+    pub async fn look_again(&mut self) -> Result<(), DeltaError> {
+        self.refresh().await?;
         let Some((folder, files)) = self.place.local() else { return Ok(()) };
         let synced = files.sync_folder(&folder.join(DELTA_LOG));
-        synced.map_err(|source| DeltaError::Folder { table: self.table.name(), source })
+        synced.map_err(|source| DeltaError::Folder { table: self.table.name(), source })?;
+        self.is_uncertain = false;
+        Ok(())
     }
 
     /// Says, as part of a commit, that the table holds the log's rows up to there.
@@ -359,8 +372,7 @@ impl DeltaLog {
     /// Deletes files that no version will ever name, as far as that succeeds.
     pub async fn discard(&self, names: &[String]) {
         for name in names {
-            let location = name.split('/').fold(self.place.path(), |path, part| path.join(part));
-            if let Err(error) = self.place.store().delete(&location).await {
+            if let Err(error) = self.place.store().delete(&self.place.file(name)).await {
                 tracing::warn!(
                     table = self.table.name(),
                     name,

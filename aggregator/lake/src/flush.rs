@@ -298,11 +298,10 @@ impl Flusher {
         let shared = Arc::clone(&self.shared);
         let log = self.log(key).await?;
         if let Err(error) = log.append(&batches, up_to).await {
-            log.refresh().await?;
+            log.look_again().await?;
             if log.position().await? != up_to {
                 return Err(error.into());
             }
-            log.make_durable()?;
         }
         let cold = self.cold(key)?;
         if cold.files.iter().filter(|file| !file.archived).count() > FILES_CROWDED {

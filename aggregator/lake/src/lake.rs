@@ -20,7 +20,7 @@ use ridealong_model::lake::{FlushError, Lake as LakePort, LakeStatus, TableStatu
 use ridealong_wal::{Position, Wal};
 use thiserror::Error;
 use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::compact;
@@ -29,7 +29,7 @@ use crate::flush::{Answer, Flusher, Request, cold};
 use crate::follow::follow;
 use crate::hot::{HotTables, TableKey};
 use crate::jobs;
-use crate::mutations::{Mutations, MutationsError};
+use crate::mutations::{self, Mutations, MutationsError};
 use crate::options::LakeOptions;
 use crate::places::{PlaceError, Places};
 use crate::snapshot::Snapshot;
@@ -66,6 +66,8 @@ pub struct Lake {
     owned: Arc<Mutex<Option<Owned>>>,
     pub(crate) worker: Handle,
     pub(crate) mutating: Handle,
+    /// Of deletions and corrections at once.
+    pub(crate) mutations_at_once: Arc<Semaphore>,
     /// Held while a job runs.
     pub(crate) one_job: Arc<tokio::sync::Mutex<()>>,
 }
@@ -166,7 +168,7 @@ impl Lake {
             crowded: Notify::new(),
             closing: CancellationToken::new(),
         });
-        runtime.spawn(Flusher::new(Arc::clone(&shared), logs, archives).run(inbox));
+        runtime.spawn(watched(Arc::clone(&shared), Flusher::new(Arc::clone(&shared), logs, archives).run(inbox)));
         let following = Arc::clone(&shared);
         let follower = thread::Builder::new()
             .name("lake-follower".into())
@@ -178,7 +180,7 @@ impl Lake {
         let one_job = Arc::default();
         jobs.spawn(compact::relieve(Arc::clone(&shared), Arc::clone(&one_job)));
         let owned = Arc::new(Mutex::new(Some(Owned { runtime, jobs, mutating, follower })));
-        Ok(Self { shared, owned, worker, mutating: mutator, one_job })
+        Ok(Self { shared, owned, worker, mutating: mutator, mutations_at_once: mutations::at_once(), one_job })
     }
 
     /// The stores that files lie in, each by its root's URL.
@@ -268,6 +270,15 @@ impl LakePort for Lake {
             log_error: counters.log_error.clone(),
             tables,
         }
+    }
+}
+
+/// Says so, for health and whoever reads the log, when the flusher ends before the lake is closed: nothing reaches Delta
+/// any more.
+async fn watched(shared: Arc<Shared>, flusher: impl Future<Output = ()> + Send + 'static) {
+    if let Err(error) = tokio::spawn(flusher).await {
+        tracing::error!(error = &error as &dyn std::error::Error, "the flusher has ended; only a restart helps");
+        shared.counters.lock().last_error = Some(format!("the flusher has ended, only a restart helps: {error}"));
     }
 }
 

@@ -24,7 +24,7 @@ pub use state::OpenError as MutationsError;
 
 pub(crate) use anew::{Anew, commit};
 pub(crate) use mutation::{applied, projected};
-pub(crate) use perform::{Begin, begin};
+pub(crate) use perform::{Begin, at_once, begin};
 pub(crate) use rewrite::rewrite;
 pub(crate) use state::{Changed, Mutations, Pending};
 

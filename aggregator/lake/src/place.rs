@@ -78,6 +78,11 @@ impl Place {
         path_in_store(&self.url)
     }
 
+    /// A file of a table that lies here, as the store names it.
+    pub(crate) fn file(&self, name: &str) -> Path {
+        name.split('/').fold(self.path(), |path, part| path.join(part))
+    }
+
     /// The folder and how it is changed; None for a bucket.
     pub(crate) fn local(&self) -> Option<(PathBuf, &Arc<dyn Files>)> {
         Some((self.url.to_file_path().ok()?, self.files.as_ref()?))

@@ -19,7 +19,6 @@ use ridealong_engine::deltalake::{DeltaTableBuilder, DeltaTableError};
 use ridealong_model::jobs::{JobFailure, Outcome};
 use thiserror::Error;
 
-use crate::archive::within;
 use crate::flush::with_causes;
 use crate::hot::Fill;
 use crate::lake::Shared;
@@ -70,7 +69,7 @@ async fn vacuum(place: &Place, age: Duration) -> Result<Outcome, VacuumError> {
         && let Some(named) = named(place, before_ms).await?
     {
         for (name, file) in found.into_iter().filter(|(name, _)| !named.contains(name)) {
-            match place.store().delete(&within(place, &name)).await {
+            match place.store().delete(&place.file(&name)).await {
                 Ok(()) | Err(StoreError::NotFound { .. }) => {}
                 Err(source) => return Err(VacuumError::Delete { name, source }),
             }

@@ -93,8 +93,7 @@ impl TableWriter {
         let size = bytes.len();
         let date = date_of(day);
         let name = format!("{DATE}={date}/{}", file_name());
-        let location = name.split('/').fold(self.place.path(), |path, part| path.join(part));
-        self.place.store().put(&location, PutPayload::from(bytes)).await?;
+        self.place.store().put(&self.place.file(&name), PutPayload::from(bytes)).await?;
         self.written.push(Add {
             path: name,
             partition_values: [(DATE.to_owned(), Some(date.to_string()))].into(),

@@ -54,6 +54,8 @@ pub enum MutationError {
     Invalid(String),
     #[error("{0} mutations are not yet written into files, which is the limit; try again in a minute")]
     TooMany(usize),
+    #[error("too many deletions and corrections are being made at this moment")]
+    Busy,
     #[error("the newest rows are not readable yet")]
     Behind,
     #[error("{0}")]

@@ -37,7 +37,7 @@ pub trait DiskFile: Send + Sync {
 
 /// Puts a whole file in place: it is there with all of `bytes`, or not at all. The name is durable only after the next
 /// [`Disk::sync_folder`], which is left to the caller so that several files share one.
-pub(crate) fn replace(disk: &dyn Disk, name: &str, bytes: &[u8]) -> io::Result<Arc<dyn DiskFile>> {
+pub fn replace(disk: &dyn Disk, name: &str, bytes: &[u8]) -> io::Result<Arc<dyn DiskFile>> {
     let unfinished = format!("{name}{UNFINISHED}");
     let file = disk.create(&unfinished)?;
     file.write_at(0, bytes)?;

@@ -214,6 +214,28 @@ fn one_call_fails(begin: Begin) {
     }
 }
 
+/// What failed and happened all the same is not written again with what came after it.
+#[test]
+fn several_calls_in_a_row_may_fail_while_rows_come_in() {
+    let runtime = Runtime::new().expect("a runtime");
+    for calls in 0..calls_of_a_flush(begun, &runtime) {
+        for (fault, times) in [(Fault::Unnoticed, 2), (Fault::Refused, 2), (Fault::Unnoticed, 3), (Fault::Refused, 4)] {
+            let folder = tempfile::tempdir().expect("a folder");
+            let (before, after) = (folder.path().join("before"), folder.path().join("after"));
+            let running = begun(&before, &runtime);
+            running.files.fail_times(calls, times, fault);
+            running.flush(&runtime);
+            running.append(&runtime, 15, 1);
+            assert!((0..4).any(|_| running.flush(&runtime)), "{fault:?} {times} times at call {calls}: it goes on");
+            assert_eq!(running.ids(&runtime), (0..16).collect::<Vec<_>>(), "{fault:?} {times} times at call {calls}");
+            running.stop();
+            let found = again(&running, &before, &after, calls);
+            assert_eq!(found.ids(&runtime), (0..16).collect::<Vec<_>>(), "{fault:?} {times} times at call {calls}");
+            found.stop();
+        }
+    }
+}
+
 #[test]
 fn a_checkpoint_that_dies_at_any_call_loses_and_doubles_nothing() {
     let runtime = Runtime::new().expect("a runtime");

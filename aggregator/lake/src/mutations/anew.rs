@@ -15,8 +15,10 @@ use ridealong_engine::datafusion::arrow::compute::{filter_record_batch, not};
 use ridealong_engine::datafusion::common::{DataFusionError, Result};
 use ridealong_engine::deltalake::kernel::Add;
 use ridealong_model::jobs::{JobFailure, Outcome};
+use ridealong_wal::Position;
 use tokio::sync::oneshot;
 
+use super::Changed;
 use super::people::People;
 use super::seek::{rows_of, widened};
 use crate::delta::{Change, ChangeKind, DeltaLog, arranged};
@@ -24,7 +26,8 @@ use crate::flush::{Request, cold, with_causes};
 use crate::hot::TableKey;
 use crate::lake::Shared;
 use crate::place::Place;
-use crate::snapshot::{ColdFile, TableSnapshot};
+use crate::retain::Sum;
+use crate::snapshot::{ColdFile, ColdTable, TableSnapshot};
 use crate::visits;
 use crate::write::{TableWriter, WriteError};
 
@@ -63,27 +66,28 @@ impl Anew {
     }
 }
 
-pub(crate) async fn visits_anew(shared: &Arc<Shared>) -> std::result::Result<Outcome, JobFailure> {
-    let mut outcome = Outcome::default();
+/// Of all tenants that wait for it.
+pub(crate) async fn visits_anew(shared: &Shared) -> Sum {
+    let mut sum = Sum::default();
     for (tenant, (people, last)) in shared.mutations.unvisited() {
-        let mut done = false;
-        for _ in 0..TRIES {
-            done = try_anew(shared, &tenant, &people).await.map_err(JobFailure)?;
-            if done {
-                break;
-            }
-        }
-        if !done {
-            return Err(JobFailure("visits: files went while they were read, each time; run it again".into()));
-        }
-        shared.mutations.visited(&tenant, last).map_err(JobFailure)?;
-        outcome.tables += 1;
+        let key = TableKey { tenant: Arc::from(tenant.as_str()), table: Table::Visits };
+        let done = visits_of(shared, &key, &people, last).await.map_err(JobFailure);
+        sum.add(&key, done.map(|()| Outcome { tables: 1, ..Outcome::default() }));
     }
-    Ok(outcome)
+    sum
 }
 
-async fn try_anew(shared: &Shared, tenant: &str, people: &People) -> std::result::Result<bool, String> {
-    let tenant: Arc<str> = Arc::from(tenant);
+async fn visits_of(shared: &Shared, key: &TableKey, people: &People, last: u64) -> std::result::Result<(), String> {
+    for _ in 0..TRIES {
+        if try_anew(shared, &key.tenant, people).await? {
+            return shared.mutations.visited(&key.tenant, last);
+        }
+    }
+    Err("files went while they were read, each time; run it again".to_owned())
+}
+
+async fn try_anew(shared: &Shared, tenant: &Arc<str>, people: &People) -> std::result::Result<bool, String> {
+    let tenant = Arc::clone(tenant);
     let events = TableKey { tenant: Arc::clone(&tenant), table: Table::Events };
     let seen = shared.mutations.last_of(&events);
     let mut found = BTreeMap::new();
@@ -151,6 +155,10 @@ pub(crate) async fn commit(
     let change = Change { added: table.added, removed: table.removed, transactions, kind };
     log.commit_surely(change).await.map_err(|error| with_causes(&error))?;
     let cold = cold(log, archive.as_deref()).map_err(|error| with_causes(&error))?;
+    if !shared.tables.contains(&key) {
+        // The first visits of all, since events have named nobody before.
+        shared.tables.add(key.clone(), ColdTable::default(), Position(0), Changed::default());
+    }
     shared.tables.swap(&key, cold, position);
     Ok(true)
 }

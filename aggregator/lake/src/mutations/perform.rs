@@ -13,7 +13,7 @@ use ridealong_model::mutation::{Mutate, Mutated, MutationChange, MutationError, 
 use ridealong_model::query::Param;
 use ridealong_model::tenant::TenantId;
 use serde_json::Value;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use super::condition;
 use super::journal::Record;
@@ -27,8 +27,14 @@ use crate::lake::{Lake, Shared};
 
 /// Not yet in every file, of one table.
 const PENDING_MAX: usize = 1_000;
+/// One after the other, mostly; more callers are put off.
+const AT_ONCE_MAX: usize = 64;
 /// How long the newest rows may take to become readable.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(1);
+
+pub(crate) fn at_once() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(AT_ONCE_MAX))
+}
 
 /// What the flusher is given.
 pub(crate) struct Begin {
@@ -46,8 +52,13 @@ pub(crate) struct Begin {
 #[async_trait]
 impl Mutate for Lake {
     async fn mutate(&self, request: MutationRequest) -> Result<Mutated, MutationError> {
+        let slot = Arc::clone(&self.mutations_at_once).try_acquire_owned().map_err(|_| MutationError::Busy)?;
         let shared = Arc::clone(&self.shared);
-        let made = self.mutating.spawn(async move { perform(&shared, request).await });
+        let made = self.mutating.spawn(async move {
+            // Held by the work itself: who asked for it may go before it ends.
+            let _slot = slot;
+            perform(&shared, request).await
+        });
         made.await.unwrap_or_else(|error| Err(MutationError::Failed(format!("its task ended early: {error}"))))
     }
 

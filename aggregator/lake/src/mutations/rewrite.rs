@@ -21,13 +21,9 @@ pub(crate) async fn rewrite(shared: &Arc<Shared>) -> Result<Outcome, JobFailure>
         let readable = *shared.readable.borrow();
         shared.ask(Request::flush(readable)).await?;
     }
-    let mut outcome = visits_anew(shared).await?;
+    let mut sum = visits_anew(shared).await;
     for key in shared.tables.keys() {
-        let before = outcome.files_removed;
-        for file in shared.tables.cold(&key).files.iter().filter(|file| !file.pending.is_empty()) {
-            outcome.add(&rewrite_file(shared, &key, file).await?);
-        }
-        outcome.tables += u64::from(outcome.files_removed > before);
+        sum.add(&key, rewrite_table(shared, &key).await);
     }
     // What still stands in the log would be read as it was.
     let tables = &shared.tables;
@@ -35,6 +31,15 @@ pub(crate) async fn rewrite(shared: &Arc<Shared>) -> Result<Outcome, JobFailure>
         !tables.is_hot(key, position) && !files.keys().any(|name| tables.has_file(key, name))
     });
     tables.forget(&settled.map_err(JobFailure)?);
+    sum.done()
+}
+
+async fn rewrite_table(shared: &Shared, key: &TableKey) -> Result<Outcome, JobFailure> {
+    let mut outcome = Outcome::default();
+    for file in shared.tables.cold(key).files.iter().filter(|file| !file.pending.is_empty()) {
+        outcome.add(&rewrite_file(shared, key, file).await?);
+    }
+    outcome.tables = u64::from(outcome.files_removed > 0);
     Ok(outcome)
 }
 

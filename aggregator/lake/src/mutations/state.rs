@@ -50,6 +50,8 @@ pub(crate) struct Changed {
 pub(crate) struct Mutations {
     pub session: SessionContext,
     log: LogId,
+    /// Up to here of the log a restart has to apply some of them; what comes later has seen all.
+    replay_to: Position,
     inner: Mutex<Inner>,
 }
 
@@ -57,8 +59,6 @@ struct Inner {
     journal: Journal,
     kept: Kept,
     ready: BTreeMap<u64, (TableKey, Pending)>,
-    /// Up to here of the log a restart has to apply some of them.
-    replay_to: Position,
 }
 
 impl Mutations {
@@ -71,7 +71,7 @@ impl Mutations {
         }
         let ours = kept.records.values().filter(|record| record.log == log.to_string());
         let replay_to = Position(ours.map(|record| record.position).max().unwrap_or(0));
-        Ok(Self { session, log, inner: Mutex::new(Inner { journal, kept, ready, replay_to }) })
+        Ok(Self { session, log, replay_to, inner: Mutex::new(Inner { journal, kept, ready }) })
     }
 
     /// Makes one durable, and ready. From then on a restart applies it.
@@ -166,10 +166,10 @@ impl Mutations {
 
     /// Rows read from the log again as they are after what was begun when they had been read before.
     pub fn replayed(&self, key: &TableKey, at: Position, rows: RecordBatch) -> EngineResult<RecordBatch> {
-        let inner = self.inner.lock();
-        if at > inner.replay_to {
+        if at > self.replay_to {
             return Ok(rows);
         }
+        let inner = self.inner.lock();
         let log = self.log.to_string();
         let after = inner.kept.records.values().filter(|record| record.log == log && record.position >= at.0);
         let mut rows = rows;
@@ -185,7 +185,11 @@ impl Mutations {
 
 impl Inner {
     fn append(&mut self, entry: Entry) -> Result<(), String> {
-        let unwritten = |error: std::io::Error| format!("the file of mutations could not be written: {error}");
+        let unwritten = |error: std::io::Error| {
+            format!(
+                "the file of mutations could not be written: {error}; it is not in force, after a restart it may be"
+            )
+        };
         self.kept.take(entry.clone());
         let appended = self.journal.append(&entry, &self.kept).map_err(unwritten);
         if appended.is_err()

@@ -313,3 +313,21 @@ fn what_cannot_be_is_said_and_changes_nothing() {
     trial.check();
     trial.end();
 }
+
+/// Nobody had visits, and somebody has them now.
+#[test]
+fn an_event_of_nobody_is_given_a_user() {
+    let mut trial = Trial::new();
+    // The first of each five names nobody.
+    trial.append(1);
+    for round in 0..2 {
+        let done = trial.mutate("user_id IS NULL OR user_id = 'eve'", Trial::set("user_id", "eve")).expect("named");
+        trial.rows.values_mut().for_each(|row| row.user = Some("eve".into()));
+        assert_eq!(done.rows, 1, "round {round}");
+        trial.step(&Step::Rewrite);
+        trial.check();
+        trial.check_visits();
+        trial.step(&Step::Restart);
+    }
+    trial.end();
+}

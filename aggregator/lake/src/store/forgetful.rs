@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
@@ -23,8 +24,8 @@ pub(crate) struct Forgetful {
 struct State {
     calls: u64,
     calls_max: u64,
-    /// The call with this number fails, and how.
-    fails: Option<(u64, Fault)>,
+    /// The calls with these numbers fail, and how.
+    fails: Option<(Range<u64>, Fault)>,
     /// Names that are durable, with their contents.
     durable: BTreeMap<PathBuf, Content>,
     /// Names that were changed since their folder was synced: the file that has one now, if any.
@@ -69,8 +70,14 @@ impl Forgetful {
 
     /// After so many more calls one fails.
     pub fn fail_after(&self, calls: u64, fault: Fault) {
+        self.fail_times(calls, 1, fault);
+    }
+
+    /// After so many more calls some in a row fail.
+    pub fn fail_times(&self, calls: u64, times: u64, fault: Fault) {
         let mut state = self.state.lock();
-        state.fails = Some((state.calls + calls, fault));
+        let from = state.calls + calls;
+        state.fails = Some((from..from + times, fault));
     }
 
     /// Puts what is found after a power cut now into another folder: of what was not synced any part may be there.
@@ -111,7 +118,7 @@ impl Forgetful {
         if state.calls >= state.calls_max {
             return Err(io::Error::other("the power is out"));
         }
-        let fault = state.fails.filter(|(at, _)| *at == state.calls).map(|(_, fault)| fault);
+        let fault = state.fails.as_ref().filter(|(at, _)| at.contains(&state.calls)).map(|(_, fault)| *fault);
         state.calls += 1;
         match fault {
             Some(Fault::Refused) => Err(told(Fault::Refused)),
