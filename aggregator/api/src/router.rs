@@ -10,8 +10,8 @@ use tower_http::timeout::TimeoutLayer;
 
 use crate::services::Services;
 use crate::{
-    batches, config, event, events, flush, health, jobs, mutations, performance, prometheus, quarantine, query, recent,
-    retention, stats,
+    batches, config, event, events, flush, health, jobs, live, mutations, performance, prometheus, quarantine, query,
+    realtime, recent, retention, stats,
 };
 use ridealong_edge::Failure;
 use ridealong_edge::loopback::require_loopback_host;
@@ -32,6 +32,9 @@ pub fn router(services: Services) -> Router {
         .route("/stats", get(stats::stats))
         .route("/performance", get(performance::performance))
         .route("/recent", get(recent::recent))
+        .route("/realtime", get(realtime::realtime))
+        .route("/live", get(live::socket::live))
+        .route("/live/stream", get(live::stream::stream))
         .route("/jobs", get(jobs::list))
         .route("/jobs/{name}", get(jobs::one))
         .route("/jobs/{name}/run", post(jobs::run))

@@ -105,6 +105,7 @@ pub async fn frames(make: &Make, service: &str) -> Result<Vec<Vec<Encoded>>> {
             rows_a_frame: make.frame_rows,
             rows_a_chunk: make.chunk_rows,
             whole: make.whole,
+            over: None,
         };
         let (lines, service, seed) = (lines.clone(), service.to_owned(), make.seed.wrapping_add(at));
         making.push(tokio::task::spawn_blocking(move || of_producer(cut, &service, &lines, seed)));

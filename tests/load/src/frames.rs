@@ -1,5 +1,7 @@
 //! Frames made before the clock starts: numbered chunks of rows, encoded as they travel.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 use bytes::Bytes;
 use clap::ValueEnum;
@@ -14,7 +16,7 @@ use ridealong_common::time::Timestamp;
 
 use crate::access_log::Line;
 use crate::tracked::Tracked;
-use crate::workload::Workload;
+use crate::workload::{GAP_US, Workload};
 
 /// What the rows are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -51,6 +53,16 @@ pub struct Cut {
     pub rows_a_chunk: u64,
     /// Requests with all that an agent records by default, drawn from the log.
     pub whole: bool,
+    /// The time that the rows lie in: from then, so long; without it from now on, 2,000 a second.
+    pub over: Option<(Timestamp, Duration)>,
+}
+
+impl Cut {
+    /// When the first row was, and how long it is from one to the next on average, µs.
+    fn pace(&self) -> (Timestamp, f64) {
+        let over = self.over.map(|(begin, span)| (begin, span.as_secs_f64() * 1e6 / self.rows.max(1) as f64));
+        over.unwrap_or_else(|| (Timestamp::now(), GAP_US))
+    }
 }
 
 /// A frame as it is sent.
@@ -93,7 +105,7 @@ enum Rows<'a> {
 
 impl<'a> Rows<'a> {
     fn new(cut: Cut, service: &str, lines: &'a [Line], seed: u64) -> Self {
-        let start = Timestamp::now();
+        let (start, gap_us) = cut.pace();
         match cut.kind {
             Kind::Requests => {
                 let resource = Resource {
@@ -102,9 +114,9 @@ impl<'a> Rows<'a> {
                     environment: Some("load".to_owned()),
                     host: format!("host-{seed}"),
                 };
-                Rows::Requests(Box::new(Workload::new(lines, seed, start, cut.whole)), resource)
+                Rows::Requests(Box::new(Workload::new(lines, seed, start, cut.whole).every(gap_us)), resource)
             }
-            Kind::Events => Rows::Events(Tracked::new(service, seed, start, cut.whole)),
+            Kind::Events => Rows::Events(Tracked::new(service, seed, start, cut.whole).every(gap_us)),
         }
     }
 

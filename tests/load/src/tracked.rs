@@ -7,12 +7,12 @@ use ridealong_common::ids::EventId;
 use ridealong_common::time::Timestamp;
 use serde_json::{Value, json};
 
+use crate::workload::GAP_US;
+
 const VISITORS: u32 = 20_000;
 const PAGES: u32 = 1_400;
 /// Versions of one browser that are in use at one time.
 const VERSIONS: u32 = 40;
-/// Between two events of one sender on average.
-const GAP_US: f64 = 500.0;
 
 const KINDS: [(&str, &str, u32); 6] = [
     ("page_view", "page", 60),
@@ -39,6 +39,7 @@ const USER_AGENTS: [&str; 8] = [
 pub struct Tracked {
     random: fastrand::Rng,
     time_us: i64,
+    gap_us: f64,
     service: String,
     /// Ids made at the events' times, as callers do, and not all at once.
     whole: bool,
@@ -46,13 +47,25 @@ pub struct Tracked {
 
 impl Tracked {
     pub fn new(service: &str, seed: u64, start: Timestamp, whole: bool) -> Self {
-        Self { random: fastrand::Rng::with_seed(seed), time_us: start.micros(), service: service.to_owned(), whole }
+        Self {
+            random: fastrand::Rng::with_seed(seed),
+            time_us: start.micros(),
+            gap_us: GAP_US,
+            service: service.to_owned(),
+            whole,
+        }
+    }
+
+    /// With so long, µs, between two events on average.
+    #[must_use]
+    pub fn every(self, gap_us: f64) -> Self {
+        Self { gap_us, ..self }
     }
 
     /// As a caller would send it.
     pub fn json(&mut self) -> Value {
         let random = &mut self.random;
-        self.time_us += (-GAP_US * random.f64().max(1e-9).ln()) as i64;
+        self.time_us += (-self.gap_us * random.f64().max(1e-9).ln()) as i64;
         let id = if self.whole { id_at(self.time_us, random) } else { EventId::draw() };
         let visitor = random.u32(0..VISITORS);
         let version = (90 + random.u32(0..VERSIONS)).to_string();
