@@ -22,7 +22,7 @@ const VACUUM_AFTER_MIN: Duration = Duration::from_secs(600);
 /// A table forgets after so long when it took a file out.
 const VACUUM_AFTER_MAX: Duration = Duration::from_secs(3 * 86_400);
 
-/// Each takes a connection and some 20 KiB.
+/// Each takes a connection and some 10 KiB.
 const VIEWERS_MAX: u64 = 100_000;
 
 /// More often than this a job would run without a pause.

@@ -45,7 +45,13 @@ pub struct NumbersRequest {
 /// What was computed, for others who ask for the same at the same time.
 #[derive(Default)]
 pub(crate) struct SharedNumbers {
-    written: Mutex<HashMap<(Arc<str>, NumbersRequest), (i64, Bytes)>>,
+    written: Mutex<HashMap<(Arc<str>, NumbersRequest), Written>>,
+}
+
+struct Written {
+    /// Which tenth of a second.
+    slot: i64,
+    json: Bytes,
 }
 
 impl SharedNumbers {
@@ -60,23 +66,23 @@ impl SharedNumbers {
         let slot = now_us.div_euclid(SHARED_FOR_US);
         let mut written = self.written.lock();
         let key = (Arc::clone(tenant), request.clone());
-        if let Some((at, bytes)) = written.get(&key)
-            && *at == slot
+        if let Some(known) = written.get(&key)
+            && known.slot == slot
         {
-            return bytes.clone();
+            return known.json.clone();
         }
         if written.len() >= SHARED_MAX {
             written.clear();
         }
-        let bytes = Bytes::from(compute().to_string());
-        written.insert(key, (slot, bytes.clone()));
-        bytes
+        let json = Bytes::from(compute().to_string());
+        written.insert(key, Written { slot, json: json.clone() });
+        json
     }
 
     /// Drops what nobody will ask for again.
     pub fn forget(&self, now_us: i64) {
         let slot = now_us.div_euclid(SHARED_FOR_US);
-        self.written.lock().retain(|_, (at, _)| *at + 1 >= slot);
+        self.written.lock().retain(|_, written| written.slot + 1 >= slot);
     }
 }
 

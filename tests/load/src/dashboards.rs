@@ -67,7 +67,10 @@ pub async fn run(options: Options, binaries: &Path) -> Result<()> {
     let target = options.which.start(binaries)?;
     fill(&options, &target, &service).await?;
     let stream = streamed(&options, &service)?;
+    let at_rest = memory(target.pid)?;
     let sockets = Sockets::open(&target.url, options.sockets).await?;
+    let each =
+        memory(target.pid)?.anonymous.saturating_sub(at_rest.anonymous) as f64 / options.sockets as f64 / 1_024.0;
     let (before, others) = (processor_time(target.pid)?, Others::now()?);
     let (ours_before, started) = (processor_time(std::process::id())?, Instant::now());
     let time = Duration::from_secs(options.seconds);
@@ -92,6 +95,7 @@ pub async fn run(options: Options, binaries: &Path) -> Result<()> {
     line("events put off (429, 503)", grouped(streamed.put_off), "");
     line("aggregator", a_second(taken), "CPU-s a second");
     line("this program", a_second(ours), "CPU-s a second");
+    line("a socket, when opened", format!("{each:.1}"), "KiB of its memory");
     line("aggregator's memory", mebibytes(at_end.resident), "MiB");
     line("aggregator's memory, peak", mebibytes(at_end.resident_peak), "MiB");
     line("other programs", format!("{:.0}", others * 100.0), "% of the machine");
