@@ -9,6 +9,7 @@
 //!
 //! `service` and `environment` narrow numbers and events, `type`, `category`, `userId` and `sessionId` events only.
 
+mod shapes;
 pub(crate) mod socket;
 pub(crate) mod stream;
 
@@ -23,8 +24,12 @@ use ridealong_stream::{
     EventFilter, EventMark, Metric, NumbersRequest, Scope, SubscribeError, Viewer, Wanted, WantedEvents,
 };
 use serde::Deserialize;
+use utoipa::IntoParams;
 
+use crate::parameter::invalid;
 use crate::services::Services;
+
+pub(crate) use shapes::LiveNumbers;
 
 const INTERVAL_DEFAULT: Duration = Duration::from_secs(1);
 const INTERVAL_MIN: Duration = Duration::from_millis(100);
@@ -35,21 +40,34 @@ const ALIVE_EVERY: Duration = Duration::from_secs(15);
 const VALUE_BYTES_MAX: usize = 1_024;
 
 /// What is not given: all metrics, no events, every second.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct LiveParameters {
+    /// Names with commas between; all when it is not said, none when it is empty
+    #[param(example = "event_count,latency_p95")]
     metrics: Option<String>,
+    /// Whether events are pushed, too
     #[serde(default)]
     events: bool,
+    /// Between two messages with numbers, `100ms` to `60s`
+    #[param(default = "1s")]
     interval: Option<String>,
+    /// The `id` of an event: those after it come first
     after: Option<String>,
+    /// Of events
     #[serde(rename = "type")]
     event_type: Option<Box<str>>,
+    /// Of events
     category: Option<Box<str>>,
+    /// Of events (`source`) and numbers
     service: Option<Box<str>>,
+    /// Of events and numbers
     environment: Option<Box<str>>,
+    /// Of events
     #[serde(alias = "user_id")]
     user_id: Option<Box<str>>,
+    /// Of events
     #[serde(alias = "session_id")]
     session_id: Option<Box<str>>,
 }
@@ -108,13 +126,9 @@ fn interval(text: Option<&str>) -> Result<Duration, Failure> {
     let interval = text.map_or(Ok(INTERVAL_DEFAULT), Duration::from_setting);
     let interval = interval.map_err(|problem| invalid(format!("interval {problem}")))?;
     if !(INTERVAL_MIN..=INTERVAL_MAX).contains(&interval) {
-        return Err(invalid("interval must lie between 100ms and 60s".to_owned()));
+        return Err(invalid("interval must lie between 100ms and 60s"));
     }
     Ok(interval)
-}
-
-fn invalid(detail: String) -> Failure {
-    Failure::new(400, "invalid-parameter", "Parameter is not valid", detail)
 }
 
 /// From here on every event that becomes durable reaches the viewer.

@@ -13,7 +13,7 @@ use ridealong_common::time::Timestamp;
 
 use crate::batches::door;
 use crate::delivery::{deliver, percentile};
-use crate::frames::{Cut, Encoded, Kind, of_producer};
+use crate::frames::{Cut, Encoded, Kind, Times, of_producer};
 use crate::idle::raise_descriptors;
 use crate::process::{Others, memory, processor_time};
 use crate::report::{Report, grouped, mebibytes};
@@ -115,7 +115,7 @@ async fn fill(options: &Options, target: &Target, service: &str) -> Result<()> {
             rows_a_frame: FRAME_ROWS,
             rows_a_chunk: CHUNK_ROWS,
             whole: true,
-            over: Some((begin, span)),
+            times: Times::Past { start: begin, gap_us: span.as_secs_f64() * 1e6 / rows.max(1) as f64 },
         };
         of_producer(cut, service, &lines, options.seed)
     };
@@ -136,7 +136,7 @@ fn streamed(options: &Options, service: &str) -> Result<Vec<Vec<Encoded>>> {
         rows_a_frame: STREAM_FRAME_ROWS,
         rows_a_chunk: STREAM_FRAME_ROWS,
         whole: false,
-        over: None,
+        times: Times::Now,
     };
     (0..connections).map(|at| of_producer(cut, service, &[], options.seed + 100 + at)).collect()
 }

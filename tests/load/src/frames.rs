@@ -1,7 +1,5 @@
 //! Frames made before the clock starts: numbered chunks of rows, encoded as they travel.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result};
 use bytes::Bytes;
 use clap::ValueEnum;
@@ -16,7 +14,7 @@ use ridealong_common::time::Timestamp;
 
 use crate::access_log::Line;
 use crate::tracked::Tracked;
-use crate::workload::{GAP_US, Workload};
+use crate::workload::{self, Workload};
 
 /// What the rows are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -53,16 +51,16 @@ pub struct Cut {
     pub rows_a_chunk: u64,
     /// Requests with all that an agent records by default, drawn from the log.
     pub whole: bool,
-    /// The time that the rows lie in: from then, so long; without it from now on, 2,000 a second.
-    pub over: Option<(Timestamp, Duration)>,
+    pub times: Times,
 }
 
-impl Cut {
-    /// When the first row was, and how long it is from one to the next on average, µs.
-    fn pace(&self) -> (Timestamp, f64) {
-        let over = self.over.map(|(begin, span)| (begin, span.as_secs_f64() * 1e6 / self.rows.max(1) as f64));
-        over.unwrap_or_else(|| (Timestamp::now(), GAP_US))
-    }
+/// When the rows of a producer happened.
+#[derive(Clone, Copy)]
+pub enum Times {
+    /// From now on, as densely as a busy agent sees them.
+    Now,
+    /// From then on, so far apart on average; events in sessions, as visitors make them.
+    Past { start: Timestamp, gap_us: f64 },
 }
 
 /// A frame as it is sent.
@@ -105,7 +103,10 @@ enum Rows<'a> {
 
 impl<'a> Rows<'a> {
     fn new(cut: Cut, service: &str, lines: &'a [Line], seed: u64) -> Self {
-        let (start, gap_us) = cut.pace();
+        let (start, gap_us) = match cut.times {
+            Times::Now => (Timestamp::now(), workload::GAP_US),
+            Times::Past { start, gap_us } => (start, gap_us),
+        };
         match cut.kind {
             Kind::Requests => {
                 let resource = Resource {
@@ -114,9 +115,12 @@ impl<'a> Rows<'a> {
                     environment: Some("load".to_owned()),
                     host: format!("host-{seed}"),
                 };
-                Rows::Requests(Box::new(Workload::new(lines, seed, start, cut.whole).every(gap_us)), resource)
+                Rows::Requests(Box::new(Workload::new(lines, seed, start, gap_us, cut.whole)), resource)
             }
-            Kind::Events => Rows::Events(Tracked::new(service, seed, start, cut.whole).every(gap_us)),
+            Kind::Events => Rows::Events(match cut.times {
+                Times::Now => Tracked::new(service, seed, start, cut.whole),
+                Times::Past { .. } => Tracked::in_sessions(service, seed, start, gap_us),
+            }),
         }
     }
 

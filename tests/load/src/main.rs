@@ -1,5 +1,5 @@
 //! `ridealong-load`: measures what a running system does. `batches` loads the aggregator as agents do, `json` as services do, `bytes` looks at
-//! what lies in the lake then, `rest` at both programs when nothing happens, `idle` at the agent with many silent connections.
+//! what lies in the lake then, `history` fills a folder with past days, `rest` at both programs when nothing happens, `idle` at the agent with many silent connections.
 //!
 //! Prints tables; exits with 1 when something was lost. Compares no proxies: that is `proxy.sh` beside it.
 
@@ -10,6 +10,7 @@ mod dashboards;
 mod delivery;
 mod frames;
 mod fresh;
+mod history;
 mod idle;
 mod json;
 mod measured;
@@ -46,6 +47,8 @@ enum Command {
     Bytes(bytes::Options),
     /// A thousand sockets and 200 questions a second while events come in
     Dashboards(dashboards::Options),
+    /// A data folder with some days of rows, for tests/load/queries.sh
+    History(history::Options),
     /// JSON events a second through POST /batch-track, acknowledged when fsynced
     Json(json::Options),
     /// Goodput, memory and health at many times what can be taken
@@ -74,6 +77,7 @@ fn run(arguments: Arguments) -> Result<()> {
         Command::Batches(options) => runtime.block_on(batches::run(options, &binaries)),
         Command::Bytes(options) => runtime.block_on(bytes::run(options, &binaries)),
         Command::Dashboards(options) => runtime.block_on(dashboards::run(options, &binaries)),
+        Command::History(options) => runtime.block_on(history::run(options, &binaries)),
         Command::Json(options) => runtime.block_on(json::run(options, &binaries)),
         Command::Overload(options) => runtime.block_on(overload::run(options, &binaries)),
         Command::Idle(options) => runtime.block_on(idle::run(options, &binaries)),

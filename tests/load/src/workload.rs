@@ -12,7 +12,7 @@ use crate::access_log::Line;
 /// Distinct paths and lines of a made-up log: those of a real day of a small site.
 const PATHS: usize = 1_400;
 const LINES: usize = 10_000;
-/// Between two requests of one agent on average: 2,000 a second.
+/// Between two requests of one agent on average, where nobody says otherwise: 2,000 a second.
 pub const GAP_US: f64 = 500.0;
 
 /// A log whose paths are as unequally popular as real ones.
@@ -66,7 +66,7 @@ pub struct Workload<'a> {
 }
 
 impl<'a> Workload<'a> {
-    pub fn new(lines: &'a [Line], seed: u64, start: Timestamp, whole: bool) -> Self {
+    pub fn new(lines: &'a [Line], seed: u64, start: Timestamp, gap_us: f64, whole: bool) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
         Self {
             at: random.usize(0..lines.len()),
@@ -76,16 +76,10 @@ impl<'a> Workload<'a> {
             routes: Routes::default(),
             random,
             time_us: start.micros(),
-            gap_us: GAP_US,
+            gap_us,
             whole,
             privacy: Privacy::new(PrivacySettings::default(), Salt::draw()),
         }
-    }
-
-    /// With so long, µs, between two rows on average.
-    #[must_use]
-    pub fn every(self, gap_us: f64) -> Self {
-        Self { gap_us, ..self }
     }
 
     pub fn row(&mut self) -> RequestRow {

@@ -17,6 +17,7 @@ use ridealong_stream::{Said, Viewer};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::{ALIVE_EVERY, LiveParameters, subscribe};
+use crate::description::problems::{Fails, LiveMetrics, Looking, Parameter, Socket};
 use crate::services::Services;
 
 /// Of one message of a viewer.
@@ -32,6 +33,14 @@ const SILENCE_MAX: Duration = Duration::from_secs(2 * ALIVE_EVERY.as_secs() + 1)
 /// For the last words.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
+/// Live numbers and events, over a WebSocket
+///
+/// Each text message is one JSON object with a `type`: `metrics` (as `/realtime`, each interval), `event` (`id` and `event`, as it
+/// is stored; with `events=true`) or `missed` (`count` events that were too fast for this viewer; null when nobody knows).
+/// Every event acknowledged after the 101 is pushed, once it is durable. Close codes: 1001 the program stops, 1009 too much was
+/// sent to it.
+#[utoipa::path(get, path = "/live", operation_id = "live", tag = "live", params(LiveParameters),
+    responses((status = 101, description = "WebSocket"), Fails<(Parameter, LiveMetrics, Looking, Socket)>))]
 pub(crate) async fn live(
     State(services): State<Services>,
     headers: HeaderMap,

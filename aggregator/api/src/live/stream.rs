@@ -12,7 +12,9 @@ use ridealong_edge::parameters::Parameters;
 use ridealong_stream::{EventMark, Said, Viewer};
 use tokio::time::timeout;
 
-use super::{ALIVE_EVERY, LiveParameters, invalid, subscribe};
+use super::{ALIVE_EVERY, LiveParameters, subscribe};
+use crate::description::problems::{Fails, LiveMetrics, Looking, Parameter};
+use crate::parameter::invalid;
 use crate::services::Services;
 
 /// After a lost connection, ms.
@@ -20,6 +22,16 @@ const BEGIN: &[u8] = b"retry: 1000\n\n";
 const ALIVE: &[u8] = b":\n\n";
 const LAST_EVENT_ID: &str = "last-event-id";
 
+/// Live numbers and events, as server-sent events
+///
+/// The same messages as `/live` pushes, each in one `data:` line; those of events with their `id:`, after which `Last-Event-ID`
+/// goes on. The answer has no end.
+#[utoipa::path(get, path = "/live/stream", operation_id = "liveStream", tag = "live",
+    params(LiveParameters, ("Last-Event-ID" = Option<String>, Header, description = "The `id` of the last event seen")),
+    responses(
+        (status = 200, body = String, content_type = "text/event-stream", description = "Messages, without end"),
+        Fails<(Parameter, LiveMetrics, Looking)>
+    ))]
 pub(crate) async fn stream(
     State(services): State<Services>,
     headers: HeaderMap,
