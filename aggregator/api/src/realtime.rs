@@ -46,7 +46,7 @@ pub(crate) async fn realtime(
         interval: REFRESH,
         is_message: false,
     };
-    let body = services.live.numbers(&services.tenant(), &request);
+    let body = services.live.numbers(&services.tenant(), &request).await;
     let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
     Ok((headers, body).into_response())
 }

@@ -44,7 +44,7 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn at_start(shared: &'a Shared) -> Self {
         let start = start(shared);
-        shared.position.store(start.0, Ordering::Release);
+        shared.position.send_replace(start);
         Self { shared, follower: shared.wal.follow(start), may_lack: start > Position::NONE }
     }
 
@@ -54,8 +54,15 @@ impl<'a> Reader<'a> {
                 self.shared.log_error.lock().take();
                 entries.iter().for_each(|entry| self.take(entry));
                 self.shared.channels.tell();
-                self.shared.position.store(self.follower.position().0, Ordering::Release);
-                if entries.is_empty() { self.follower.wait(PAUSE) } else { Wake::New }
+                self.shared.position.send_replace(self.follower.position());
+                if !entries.is_empty() {
+                    return Wake::New;
+                }
+                if std::mem::take(&mut self.may_lack) {
+                    // The log is at its end, and nobody knows what came before it began.
+                    self.shared.covered_from_us.store(self.shared.now_us(), Ordering::Relaxed);
+                }
+                self.follower.wait(PAUSE)
             }
             Err(ReadError::Released { oldest }) => {
                 tracing::warn!(oldest = oldest.0, "the log was let go before it was read, live numbers lack some");

@@ -5,6 +5,7 @@ use std::hash::RandomState;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -12,20 +13,24 @@ use ridealong_common::time::Timestamp;
 use ridealong_model::tenant::TenantId;
 use ridealong_wal::{Position, Wal};
 use thiserror::Error;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::channels::{Channels, RingLimits};
 use crate::filter::EventFilter;
 use crate::follow::follow;
 use crate::mark::EventMark;
-use crate::numbers::{NumbersRequest, SharedNumbers, shown};
+use crate::numbers::{NumbersRequest, Saying, SharedNumbers, shown};
 use crate::replay::{Replay, Section};
 use crate::viewer::{Events, Viewer, every};
 use crate::window::TenantWindow;
 
 /// Viewers that read again from the log at one time; others wait for their turn.
 const REPLAYS_MAX: usize = 16;
+
+/// Numbers that are asked for wait so long for the reader to have what was acknowledged before.
+const BEHIND_WAIT_MAX: Duration = Duration::from_millis(250);
 
 /// Tells the time; tests bring their own.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -86,7 +91,7 @@ pub(crate) struct Shared {
     /// Since when nothing is missing in the windows.
     pub covered_from_us: AtomicI64,
     /// Read up to here.
-    pub position: AtomicU64,
+    pub position: watch::Sender<Position>,
     /// Why the log cannot be read on.
     pub log_error: Mutex<Option<String>>,
     pub closing: CancellationToken,
@@ -147,7 +152,7 @@ impl Live {
             replays: Arc::new(Semaphore::new(REPLAYS_MAX)),
             counts: Counts::default(),
             covered_from_us: AtomicI64::new(i64::MIN),
-            position: AtomicU64::new(0),
+            position: watch::Sender::new(Position::NONE),
             log_error: Mutex::default(),
             closing: CancellationToken::new(),
             dismissed: CancellationToken::new(),
@@ -158,9 +163,13 @@ impl Live {
         Ok(Self { shared, reader: Arc::new(Mutex::new(Some(reader))) })
     }
 
-    /// The numbers of this moment, JSON.
-    pub fn numbers(&self, tenant: &TenantId, request: &NumbersRequest) -> Bytes {
-        self.shared.say(&tenant.to_shared(), request)
+    /// The numbers of this moment, JSON; what was acknowledged before the call is in them, unless the reader is behind.
+    pub async fn numbers(&self, tenant: &TenantId, request: &NumbersRequest) -> Bytes {
+        let durable = self.shared.wal.durable();
+        let mut position = self.shared.position.subscribe();
+        // Behind or not, the answer is what is known.
+        let _ = timeout(BEHIND_WAIT_MAX, position.wait_for(|position| *position >= durable)).await;
+        self.shared.say(&tenant.to_shared(), request, durable)
     }
 
     /// A new viewer. It is told of every event that becomes durable after this has returned. Called within a runtime.
@@ -204,8 +213,8 @@ impl Live {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let counts = &shared.counts;
         let viewers_max = shared.options.viewers_max as u64;
-        let position = shared.position.load(Ordering::Acquire);
-        let oldest = shared.wal.oldest_stored_after(Position(position));
+        let position = *shared.position.borrow();
+        let oldest = shared.wal.oldest_stored_after(position);
         let behind_us = oldest.map_or(0, |oldest| (shared.now_us() - oldest).max(0));
         LiveStatus {
             viewers: viewers_max - shared.viewers.available_permits() as u64,
@@ -218,7 +227,7 @@ impl Live {
             late_requests: count(&counts.late_requests),
             unknown_hosts: count(&counts.unknown_hosts),
             unreadable: count(&counts.unreadable),
-            position,
+            position: position.0,
             behind_ms: behind_us as u64 / 1_000,
             log_error: shared.log_error.lock().clone(),
         }
@@ -230,10 +239,12 @@ impl Shared {
         (self.options.clock)().micros()
     }
 
-    pub fn say(&self, tenant: &Arc<str>, request: &NumbersRequest) -> Bytes {
+    /// What was said to another in this tenth of a second is said again, if the log had been read up to `at_least` by then.
+    pub fn say(&self, tenant: &Arc<str>, request: &NumbersRequest, at_least: Position) -> Bytes {
         let now_us = self.now_us();
+        let saying = Saying { now_us, read: *self.position.borrow(), at_least };
         let covered_from_us = self.covered_from_us.load(Ordering::Relaxed);
-        self.said.say(tenant, request, now_us, || {
+        self.said.say(tenant, request, saying, || {
             let windows = self.windows.lock();
             shown(windows.get(tenant), request, now_us, covered_from_us)
         })

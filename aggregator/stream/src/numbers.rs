@@ -21,6 +21,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use ridealong_common::sketch::Sketch;
 use ridealong_common::time::Timestamp;
+use ridealong_wal::Position;
 use serde_json::{Map, Value, json};
 
 use crate::metric::Metric;
@@ -51,7 +52,19 @@ pub(crate) struct SharedNumbers {
 struct Written {
     /// Which tenth of a second.
     slot: i64,
+    /// How far the log was read by then.
+    read: Position,
     json: Bytes,
+}
+
+/// When numbers are said.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Saying {
+    pub now_us: i64,
+    /// How far the log was read before.
+    pub read: Position,
+    /// What was said is good enough when the log had been read so far.
+    pub at_least: Position,
 }
 
 impl SharedNumbers {
@@ -60,14 +73,15 @@ impl SharedNumbers {
         &self,
         tenant: &Arc<str>,
         request: &NumbersRequest,
-        now_us: i64,
+        saying: Saying,
         compute: impl FnOnce() -> Value,
     ) -> Bytes {
-        let slot = now_us.div_euclid(SHARED_FOR_US);
+        let slot = saying.now_us.div_euclid(SHARED_FOR_US);
         let mut written = self.written.lock();
         let key = (Arc::clone(tenant), request.clone());
         if let Some(known) = written.get(&key)
             && known.slot == slot
+            && known.read >= saying.at_least
         {
             return known.json.clone();
         }
@@ -75,7 +89,7 @@ impl SharedNumbers {
             written.clear();
         }
         let json = Bytes::from(compute().to_string());
-        written.insert(key, Written { slot, json: json.clone() });
+        written.insert(key, Written { slot, read: saying.read, json: json.clone() });
         json
     }
 

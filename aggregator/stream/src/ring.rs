@@ -95,11 +95,17 @@ impl Ring {
         (mark >= self.covers_after).then_some(Cursor { next: self.first + behind, gaps: self.gaps })
     }
 
-    /// At most `count` events from the cursor on, which moves behind them.
-    pub fn take(&self, cursor: &mut Cursor, count: usize) -> Taken {
+    /// At most `count` events from the cursor on, until they have `bytes`; the cursor moves behind them.
+    pub fn take(&self, cursor: &mut Cursor, count: usize, bytes: usize) -> Taken {
         let missed = self.first.saturating_sub(cursor.next);
         let from = (cursor.next + missed - self.first) as usize;
-        let events: Vec<_> = self.events.iter().skip(from).take(count).cloned().collect();
+        let mut taken = 0;
+        let within = |event: &&Arc<ShownEvent>| {
+            let is_within = taken < bytes;
+            taken += event.json.len();
+            is_within
+        };
+        let events: Vec<_> = self.events.iter().skip(from).take(count).take_while(within).cloned().collect();
         let missed_unknown = self.gaps != cursor.gaps;
         *cursor = Cursor { next: self.first + (from + events.len()) as u64, gaps: self.gaps };
         Taken { missed, missed_unknown, events }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+use ridealong_wal::Position;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
@@ -16,6 +17,8 @@ use crate::shown::ShownEvent;
 
 /// Events told at once.
 const EVENTS_AT_ONCE: usize = 256;
+/// Of events told at once, as far as it is more than one.
+const BYTES_AT_ONCE: usize = 128 << 10;
 
 /// What a viewer is told.
 #[derive(Debug)]
@@ -57,6 +60,11 @@ pub(crate) fn every(request: NumbersRequest) -> (NumbersRequest, Interval) {
 }
 
 impl Viewer {
+    /// Resolves when viewers are sent away: for who is not waiting for what is next, but for somebody to take the last.
+    pub fn dismissal(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.shared.dismissed.clone().cancelled_owned()
+    }
+
     /// Waits for what is next. Nothing is lost when the future is dropped.
     pub async fn next(&mut self) -> Said {
         let Self { shared, tenant, numbers, events, .. } = self;
@@ -64,7 +72,7 @@ impl Viewer {
             match numbers {
                 Some((request, every)) => {
                     every.tick().await;
-                    Said::Numbers(shared.say(tenant, request))
+                    Said::Numbers(shared.say(tenant, request, Position::NONE))
                 }
                 None => std::future::pending().await,
             }
@@ -114,7 +122,7 @@ impl Events {
     fn take(&mut self, shared: &Shared) -> Option<Said> {
         let before = self.cursor;
         let ring = self.listening.channel.ring.lock();
-        let Taken { missed: gone, missed_unknown, events } = ring.take(&mut self.cursor, EVENTS_AT_ONCE);
+        let Taken { missed: gone, missed_unknown, events } = ring.take(&mut self.cursor, EVENTS_AT_ONCE, BYTES_AT_ONCE);
         if gone > 0 || missed_unknown {
             // Said first; the events are taken in the next turn.
             self.cursor = self.cursor.back_by(events.len());

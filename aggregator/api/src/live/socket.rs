@@ -90,7 +90,8 @@ async fn watch(socket: &mut WebSocket, viewer: &mut Viewer) -> Left {
     let mut heard = Instant::now();
     loop {
         let said = tokio::select! {
-            said = viewer.next() => said,
+            // What was received first: a viewer that is slow to take is not one that is silent.
+            biased;
             received = socket.recv() => match received {
                 Some(Ok(Message::Close(_))) | None => return Left::Closed,
                 Some(Ok(_)) => {
@@ -105,15 +106,31 @@ async fn watch(socket: &mut WebSocket, viewer: &mut Viewer) -> Left {
                 }
                 continue;
             }
+            said = viewer.next() => said,
         };
-        let is_sent = match said {
-            Said::Over => return Left::By(close_code::AWAY, "the aggregator stops"),
-            Said::Numbers(json) | Said::Missed(json) => send(socket, [text(json)]).await,
-            Said::Events(events) => send(socket, events.into_iter().map(|event| text(event.json.clone()))).await,
+        // A viewer may be slow to take what was said, but the program stops all the same.
+        let is_told = tokio::select! {
+            is_told = tell(socket, said) => is_told,
+            () = viewer.dismissal() => return stopping(),
         };
-        if !is_sent {
-            return Left::Lost;
+        match is_told {
+            Some(true) => {}
+            Some(false) => return Left::Lost,
+            None => return stopping(),
         }
+    }
+}
+
+fn stopping() -> Left {
+    Left::By(close_code::AWAY, "the aggregator stops")
+}
+
+/// Whether the viewer has taken it; None when nothing more is said.
+async fn tell(socket: &mut WebSocket, said: Said) -> Option<bool> {
+    match said {
+        Said::Over => None,
+        Said::Numbers(json) | Said::Missed(json) => Some(send(socket, [text(json)]).await),
+        Said::Events(events) => Some(send(socket, events.into_iter().map(|event| text(event.json.clone()))).await),
     }
 }
 

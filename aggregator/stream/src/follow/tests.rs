@@ -69,27 +69,27 @@ async fn until(viewer: &mut Viewer, last: u64) -> (Vec<i64>, EventMark) {
     }
 }
 
-fn numbers(live: &Live, metrics: &[Metric]) -> Vec<Value> {
+async fn numbers(live: &Live, metrics: &[Metric]) -> Vec<Value> {
     let request = NumbersRequest {
         metrics: metrics.into(),
         scope: Scope::default(),
         interval: Duration::from_secs(1),
         is_message: false,
     };
-    let shown: Value = serde_json::from_slice(&live.numbers(&acme(), &request)).expect("JSON");
+    let shown: Value = serde_json::from_slice(&live.numbers(&acme(), &request).await).expect("JSON");
     shown["metrics"].as_array().expect("a list").iter().map(|metric| metric["value"].clone()).collect()
 }
 
 /// Looks again until the numbers are these; each look is in a tenth of a second of its own.
 async fn until_numbers(live: &Live, clock: &ManualClock, metrics: &[Metric], expected: &[Value]) {
     for _ in 0..400 {
-        if numbers(live, metrics) == expected {
+        if numbers(live, metrics).await == expected {
             return;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
         clock.advance(100_000);
     }
-    panic!("{:?} is never {expected:?}", numbers(live, metrics));
+    panic!("{:?} is never {expected:?}", numbers(live, metrics).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -105,6 +105,18 @@ async fn what_becomes_durable_after_the_subscription_is_shown_once_in_order() {
     }
     assert_eq!(until(&mut everything, 49).await.0, (5..50).collect::<Vec<_>>());
     assert_eq!(until(&mut odd, 49).await.0, (5..50).step_by(2).collect::<Vec<_>>());
+    live.close();
+}
+
+/// The clock stands, so all looks are in the same tenth of a second.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_acknowledged_is_in_the_numbers_that_are_asked_for_after_it() {
+    let (log, clock) = (Log::open(), ManualClock::new());
+    let live = Live::start(options(&clock), log.wal.clone()).expect("a thread");
+    for number in 0..200 {
+        append(&log, "acme", number..number + 1, clock.now_us()).await;
+        assert_eq!(numbers(&live, &[Metric::EventCount]).await, [json!(number + 1)]);
+    }
     live.close();
 }
 
@@ -242,4 +254,30 @@ async fn numbers_come_at_once_and_then_each_interval_beside_events() {
         }
     }
     panic!("{seen} events, and the last number was {count}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_cannot_know_the_last_minute_says_what_its_numbers_cover() {
+    let (log, clock) = (Log::open(), ManualClock::new());
+    append(&log, "acme", 0..3, clock.now_us()).await;
+    clock.advance(10_000_000);
+    let log = log.reopen();
+    append(&log, "acme", 3..5, clock.now_us()).await;
+    log.wal.release(log.wal.durable().before()).expect("removed");
+    assert_eq!(log.wal.oldest(), log.wal.durable(), "the first three are gone");
+    let live = Live::start(options(&clock), log.wal.clone()).expect("a thread");
+    until_numbers(&live, &clock, &[Metric::EventCount], &[json!(2)]).await;
+    let request = NumbersRequest {
+        metrics: Arc::from([Metric::EventsPerSecond]),
+        scope: Scope::default(),
+        interval: Duration::from_secs(1),
+        is_message: false,
+    };
+    let shown: Value = serde_json::from_slice(&live.numbers(&acme(), &request).await).expect("JSON");
+    let seconds = shown["windowSeconds"].as_f64().expect("a number");
+    assert!(seconds < 10.0, "{seconds}: more is claimed than the log has");
+    clock.advance(70_000_000);
+    let shown: Value = serde_json::from_slice(&live.numbers(&acme(), &request).await).expect("JSON");
+    assert!(shown["windowSeconds"].as_f64() > Some(58.0), "a minute later it is whole");
+    live.close();
 }

@@ -80,12 +80,13 @@ fn what_is_empty_is_nought_and_what_is_unknown_null() {
 fn the_same_is_computed_once_in_a_tenth_of_a_second() {
     let (said, tenant) = (SharedNumbers::default(), Arc::from("acme"));
     let times = std::cell::Cell::new(0);
-    let say = |tenant: &Arc<str>, request: &NumbersRequest, now_us| {
-        said.say(tenant, request, now_us, || {
+    let say_at = |tenant: &Arc<str>, request: &NumbersRequest, now_us, at_least| {
+        said.say(tenant, request, Saying { now_us, read: Position(7), at_least: Position(at_least) }, || {
             times.set(times.get() + 1);
             json!(times.get())
         })
     };
+    let say = |tenant: &Arc<str>, request: &NumbersRequest, now_us| say_at(tenant, request, now_us, 0);
     let one = request(&[Metric::EventCount]);
     for _ in 0..1_000 {
         assert_eq!(say(&tenant, &one, NOW_US), "1");
@@ -93,6 +94,8 @@ fn the_same_is_computed_once_in_a_tenth_of_a_second() {
     assert_eq!(say(&tenant, &one, NOW_US + SHARED_FOR_US), "2");
     assert_eq!(say(&tenant, &request(&[Metric::ErrorRate]), NOW_US + SHARED_FOR_US), "3");
     assert_eq!(say(&Arc::from("other"), &one, NOW_US + SHARED_FOR_US), "4", "another tenant's numbers are its own");
+    assert_eq!(say_at(&tenant, &one, NOW_US + SHARED_FOR_US, 7), "2");
+    assert_eq!(say_at(&tenant, &one, NOW_US + SHARED_FOR_US, 8), "5", "something was acknowledged since");
     said.forget(NOW_US + 3 * SHARED_FOR_US);
     assert!(said.written.lock().is_empty());
 }

@@ -58,7 +58,7 @@ proptest! {
                 Step::Join => viewers.push(Viewer { cursor: ring.end(), next: pushed }),
                 Step::Take { viewer, count } => {
                     let Some(viewer) = viewers.get_mut(viewer) else { continue };
-                    let taken = ring.take(&mut viewer.cursor, count);
+                    let taken = ring.take(&mut viewer.cursor, count, usize::MAX);
                     viewer.next += taken.missed;
                     for event in &taken.events {
                         prop_assert_eq!(event.mark, mark(viewer.next));
@@ -78,7 +78,7 @@ proptest! {
             }
         }
         for mut viewer in viewers {
-            let taken = ring.take(&mut viewer.cursor, usize::MAX);
+            let taken = ring.take(&mut viewer.cursor, usize::MAX, usize::MAX);
             prop_assert_eq!(viewer.next + taken.missed + taken.events.len() as u64, pushed);
         }
     }
@@ -89,7 +89,7 @@ fn an_event_larger_than_the_ring_is_shown_all_the_same() {
     let mut ring = Ring::new(10, BEFORE_ALL);
     let mut cursor = ring.end();
     ring.push([event(0, 5), event(1, 1_000)].into_iter(), 100);
-    let taken = ring.take(&mut cursor, 10);
+    let taken = ring.take(&mut cursor, 10, usize::MAX);
     assert_eq!((taken.missed, taken.events.len()), (1, 1));
 }
 
@@ -110,9 +110,18 @@ fn a_gap_in_the_log_is_told_once() {
     let mut cursor = ring.end();
     ring.lose(mark(5));
     ring.push([event(7, 1)].into_iter(), 100);
-    let taken = ring.take(&mut cursor, 10);
+    let taken = ring.take(&mut cursor, 10, usize::MAX);
     assert!(taken.missed_unknown && taken.events.len() == 1);
-    assert!(!ring.take(&mut cursor, 10).missed_unknown);
+    assert!(!ring.take(&mut cursor, 10, usize::MAX).missed_unknown);
     let mut later = ring.end();
-    assert!(!ring.take(&mut later, 10).missed_unknown);
+    assert!(!ring.take(&mut later, 10, usize::MAX).missed_unknown);
+}
+
+#[test]
+fn what_is_taken_at_once_is_bounded_by_bytes_too_but_never_nothing() {
+    let mut ring = Ring::new(10, BEFORE_ALL);
+    let mut cursor = ring.end();
+    ring.push((0..4).map(|at| event(at, 40)), 1_000);
+    let counts = [100, 1, 1].map(|bytes| ring.take(&mut cursor, 10, bytes).events.len());
+    assert_eq!(counts, [3, 1, 0]);
 }
