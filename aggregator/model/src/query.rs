@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use ridealong_common::time::Timestamp;
 use serde::Serialize;
 use thiserror::Error;
 
@@ -45,6 +46,11 @@ impl QueryRequest {
         self.params.push(value.into());
         self
     }
+}
+
+/// A time as it stands in a statement.
+pub fn time_literal(time: Timestamp) -> String {
+    format!("TIMESTAMP '{}'", time.to_string().trim_end_matches('Z'))
 }
 
 #[derive(Clone, Debug, PartialEq)]
