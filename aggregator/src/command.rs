@@ -12,6 +12,7 @@ use anyhow::{Context, Result};
 use clap::{ArgMatches, Command};
 
 use crate::config::Config;
+use source::Source;
 
 /// The commands, without the settings' flags.
 pub fn all() -> [Command; 2] {
@@ -21,10 +22,14 @@ pub fn all() -> [Command; 2] {
 pub fn run(name: &str, config: &Config, flags: &ArgMatches) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("cannot start a runtime")?;
-    runtime.block_on(async {
+    // Opened and closed out here: a folder's lake has a runtime of its own.
+    let source = Source::find(config, &runtime)?;
+    let done = runtime.block_on(async {
         match name {
-            "export" => export::run(config, flags).await,
-            _ => sql::run(config, flags).await,
+            "export" => export::run(&source, flags).await,
+            _ => sql::run(&source, flags).await,
         }
-    })
+    });
+    source.close();
+    done
 }

@@ -120,7 +120,7 @@ mod tests {
         };
         assert_eq!(asked(Some("SELECT 1"), None, None).expect("a statement"), "SELECT 1");
         let sessions = asked(None, Some("sessions"), Some("2026-11-20T09:00:00+01:00")).expect("a statement");
-        assert_eq!(sessions, r#"SELECT * FROM sessions WHERE "started_at" >= TIMESTAMP '2026-11-20T08:00:00.000000'"#);
+        assert_eq!(sessions, r#"SELECT * FROM sessions WHERE "started_at" >= to_timestamp_micros(1795161600000000)"#);
         for (sql, table, from) in [
             (None, None, None),
             (Some("SELECT 1"), Some("events"), None),

@@ -48,9 +48,9 @@ impl QueryRequest {
     }
 }
 
-/// A time as it stands in a statement.
+/// A time as it stands in a statement. A literal of SQL has nanoseconds, and so no times before 1678 or after 2262.
 pub fn time_literal(time: Timestamp) -> String {
-    format!("TIMESTAMP '{}'", time.to_string().trim_end_matches('Z'))
+    format!("to_timestamp_micros({})", time.micros())
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -13,7 +13,6 @@ use tokio::io::AsyncWriteExt;
 
 use super::progress::Progress;
 use super::source::{Pieces, Source, Wanted};
-use crate::config::Config;
 
 const STANDARD_OUTPUT: &str = "-";
 
@@ -32,7 +31,7 @@ pub fn command() -> Command {
         .arg(argument("output", "FILE", "Where to; - is standard output").default_value(STANDARD_OUTPUT))
 }
 
-pub async fn run(config: &Config, flags: &ArgMatches) -> Result<()> {
+pub async fn run(source: &Source, flags: &ArgMatches) -> Result<()> {
     let text = |name: &str| flags.get_one::<String>(name).cloned();
     let wanted = match (text("sql"), text("table")) {
         (Some(sql), _) => Wanted::Sql(sql),
@@ -41,14 +40,11 @@ pub async fn run(config: &Config, flags: &ArgMatches) -> Result<()> {
     };
     let output = text("output").unwrap_or_default();
     let format = format(text("format"), &output)?;
-    let source = Source::find(config).await?;
-    let written = match source.export(&wanted, format).await {
-        Ok(pieces) if output == STANDARD_OUTPUT => to_standard_output(pieces).await,
-        Ok(pieces) => to_file(pieces, Path::new(&output)).await,
-        Err(error) => Err(error),
-    };
-    source.close();
-    written
+    let pieces = source.export(&wanted, format).await?;
+    match output.as_str() {
+        STANDARD_OUTPUT => to_standard_output(pieces).await,
+        path => to_file(pieces, Path::new(path)).await,
+    }
 }
 
 fn format(named: Option<String>, output: &str) -> Result<ExportFormat> {

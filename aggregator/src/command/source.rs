@@ -6,6 +6,7 @@ use futures::stream::BoxStream;
 use ridealong_model::export::ExportFormat;
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use tokio::runtime::Runtime;
 
 use super::folder::Folder;
 use super::server::Server;
@@ -41,9 +42,9 @@ pub struct Column {
 }
 
 impl Source {
-    pub async fn find(config: &Config) -> Result<Self> {
+    pub fn find(config: &Config, runtime: &Runtime) -> Result<Self> {
         let server = Server::at(config.listen)?;
-        if server.answers().await {
+        if runtime.block_on(server.answers()) {
             return Ok(Self::Server(server));
         }
         let (folder, address) = (&config.data.folder, config.listen);

@@ -9,7 +9,6 @@ use ridealong_model::query::{ROWS_DEFAULT, ROWS_MAX, SQL_BYTES_MAX};
 
 use super::source::{Rows, Source, Wanted};
 use super::{export, table};
-use crate::config::Config;
 
 const STANDARD_INPUT: &str = "-";
 
@@ -34,19 +33,13 @@ pub fn command() -> Command {
         )
 }
 
-pub async fn run(config: &Config, flags: &ArgMatches) -> Result<()> {
+pub async fn run(source: &Source, flags: &ArgMatches) -> Result<()> {
     let sql = statement(flags.get_one::<String>("query").map_or("", String::as_str))?;
     let rows_max = flags.get_one::<u64>("max-rows").map_or(ROWS_DEFAULT, |rows| *rows as usize);
-    let source = Source::find(config).await?;
-    let shown = match flags.get_one::<String>("format").map(String::as_str) {
-        Some("csv") => match source.export(&Wanted::Sql(sql), ExportFormat::Csv).await {
-            Ok(pieces) => export::to_standard_output(pieces).await,
-            Err(error) => Err(error),
-        },
-        format => source.query(&sql, rows_max).await.and_then(|rows| show(&rows, format == Some("json"))),
-    };
-    source.close();
-    shown
+    match flags.get_one::<String>("format").map(String::as_str) {
+        Some("csv") => export::to_standard_output(source.export(&Wanted::Sql(sql), ExportFormat::Csv).await?).await,
+        format => show(&source.query(&sql, rows_max).await?, format == Some("json")),
+    }
 }
 
 fn statement(given: &str) -> Result<String> {

@@ -93,6 +93,8 @@ async fn filters_and_counts_are_those_of_sql() -> Result<()> {
             "&from=2026-11-02T00:00:00Z&to=2026-11-03T08:15:30.123451Z",
             "\"timestamp\" >= '2026-11-02' AND \"timestamp\" < '2026-11-03T08:15:30.123451'",
         ),
+        ("&from=0001-01-01T00:00:00Z&to=9999-12-31T23:59:59.999999Z", "true"),
+        ("&to=0287-01-06T01:41:50Z", "false"),
         ("&category=none", "event_category = 'none'"),
         ("&from=2026-11-03T00:00:00Z&to=2026-11-02T00:00:00Z", "false"),
     ];

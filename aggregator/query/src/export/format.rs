@@ -1,7 +1,7 @@
 //! The formats: which writer, and what of a batch each of them is given.
 
 use futures::stream::BoxStream;
-use futures::{StreamExt, TryStreamExt};
+use futures::{StreamExt, TryStreamExt, stream};
 use ridealong_engine::datafusion::arrow::array::{ArrayRef, RecordBatch};
 use ridealong_engine::datafusion::arrow::compute::cast;
 use ridealong_engine::datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -12,6 +12,10 @@ use std::sync::Arc;
 
 use super::chunks::{Buffer, Chunks};
 use super::{Broken, csv, ndjson, parquet};
+
+/// About so much of a batch is worked on at once.
+const SLICE_BYTES: usize = 2 << 20;
+const SLICE_ROWS_MIN: usize = 64;
 
 pub(super) type Rows = BoxStream<'static, Result<RecordBatch, DataFusionError>>;
 
@@ -25,6 +29,7 @@ pub(super) async fn write(
     let plain = plain(&schema);
     let shown = Arc::clone(&plain);
     let rows = rows.map(move |batch| batch.and_then(|batch| converted(&batch, &shown))).boxed();
+    let rows = if format == ExportFormat::Parquet { rows } else { rows.map_ok(sliced).try_flatten().boxed() };
     match format {
         ExportFormat::Arrow => arrow(&plain, rows, chunks).await,
         ExportFormat::Parquet => parquet::write(&plain, rows, chunks).await,
@@ -63,6 +68,13 @@ fn converted(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, Dat
     let rows =
         ridealong_engine::datafusion::arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &rows)?)
+}
+
+/// Wide rows go out a few at a time, so that no format holds much of them twice.
+fn sliced(batch: RecordBatch) -> impl stream::Stream<Item = Result<RecordBatch, DataFusionError>> {
+    let (rows, bytes) = (batch.num_rows(), batch.get_array_memory_size().max(1));
+    let step = (rows * SLICE_BYTES / bytes).clamp(SLICE_ROWS_MIN, rows.max(SLICE_ROWS_MIN));
+    stream::iter((0..rows).step_by(step).map(move |at| Ok(batch.slice(at, step.min(rows - at)))))
 }
 
 /// Batches are copied as they are, which one thread does faster than they come.
