@@ -17,7 +17,7 @@ use ridealong_lake::{Lake, LakeOptions, Place};
 use ridealong_model::budget::Budget;
 use ridealong_model::jobs::Job;
 use ridealong_model::location::Location;
-use ridealong_query::{Engine, EngineOptions};
+use ridealong_query::{Engine, EngineOptions, Exporter};
 use ridealong_stream::{Live, LiveOptions};
 use ridealong_wal::disk::RealDisk;
 use ridealong_wal::{OpenError, Wal, WalOptions};
@@ -63,6 +63,7 @@ pub fn serve(config: Config, unknown_variables: &[String], salvage: bool) -> Res
         segment_check: Arc::clone(&engine) as _,
         admission: Admission::new(budget, Arc::new(lake.clone()), wal.clone()),
         engine: Arc::clone(&engine) as _,
+        export: Arc::new(Exporter::new(Arc::clone(&engine))),
         lake: Arc::new(lake.clone()),
         mutate: Arc::new(lake.clone()),
         jobs: jobs.clone(),
@@ -91,7 +92,7 @@ pub fn serve(config: Config, unknown_variables: &[String], salvage: bool) -> Res
     served
 }
 
-fn start_wal(config: &Config, data: &Path, salvage: bool) -> Result<Wal> {
+pub(crate) fn start_wal(config: &Config, data: &Path, salvage: bool) -> Result<Wal> {
     let mut options = WalOptions::new(data.join("log"));
     options.ids_max = config.ids_max as usize;
     options.ids_window = config.ids_window;
@@ -125,12 +126,12 @@ fn start_wal(config: &Config, data: &Path, salvage: bool) -> Result<Wal> {
     Ok(wal)
 }
 
-fn start_catalog(data: &Path) -> Result<Catalog> {
+pub(crate) fn start_catalog(data: &Path) -> Result<Catalog> {
     let disk = RealDisk::new(&data.join("catalog")).context("cannot make the catalog's folder")?;
     Catalog::open(Arc::new(disk)).context("cannot open the catalog")
 }
 
-fn start_enricher(config: &Config) -> Result<Enricher> {
+pub(crate) fn start_enricher(config: &Config) -> Result<Enricher> {
     let places = match &config.geo_file {
         Some(file) => Places::open(file).context("cannot use geo-file")?,
         None => Places::default(),
@@ -144,7 +145,13 @@ fn start_enricher(config: &Config) -> Result<Enricher> {
     Ok(enricher)
 }
 
-fn start_lake(config: &Config, data: &Path, wal: &Wal, budget: &Arc<Budget>, catalog: &Catalog) -> Result<Lake> {
+pub(crate) fn start_lake(
+    config: &Config,
+    data: &Path,
+    wal: &Wal,
+    budget: &Arc<Budget>,
+    catalog: &Catalog,
+) -> Result<Lake> {
     let place = match &config.data.bucket {
         Some(url) => Place::bucket(url).with_context(|| format!("cannot keep tables at {url}"))?,
         None => Place::folder(data.join("lake")),
@@ -197,7 +204,7 @@ fn start_live(config: &Config, wal: &Wal) -> Result<Live> {
     Live::start(options, wal.clone()).context("cannot start the live numbers")
 }
 
-fn start_engine(config: &Config, lake: &Lake, budget: &Arc<Budget>) -> Result<Engine> {
+pub(crate) fn start_engine(config: &Config, lake: &Lake, budget: &Arc<Budget>) -> Result<Engine> {
     let options = EngineOptions {
         threads: config.query_threads,
         memory_bytes: config.query_memory.bytes() as usize,

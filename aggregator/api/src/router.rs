@@ -17,8 +17,8 @@ use utoipa_axum::routes;
 
 use crate::services::Services;
 use crate::{
-    batches, config, description, events, flush, health, jobs, live, mutations, performance, prometheus, quarantine,
-    query, realtime, recent, retention, stats, track,
+    batches, config, description, docs, events, export, flush, health, jobs, live, mutations, performance, prometheus,
+    quarantine, query, realtime, recent, retention, stats, track,
 };
 
 pub fn router(services: Services) -> Router {
@@ -49,6 +49,7 @@ fn described() -> OpenApiRouter<Services> {
         .routes(routes!(health::ready))
         .routes(routes!(prometheus::metrics))
         .routes(routes!(description::openapi))
+        .routes(routes!(docs::docs))
 }
 
 fn analytics() -> OpenApiRouter<Services> {
@@ -64,6 +65,7 @@ fn analytics() -> OpenApiRouter<Services> {
         .routes(routes!(live::stream::stream))
         .routes(routes!(mutations::list, mutations::make))
         .routes(routes!(query::query))
+        .routes(routes!(export::export))
         .routes(routes!(performance::performance))
         .routes(routes!(quarantine::list))
         .routes(routes!(quarantine::replay))

@@ -12,6 +12,7 @@ use ridealong_edge::body::{Bodies, Held, announced, discard};
 use ridealong_ingest::{Admission, Ingest};
 use ridealong_jobs::Jobs;
 use ridealong_model::budget::Share;
+use ridealong_model::export::Export;
 use ridealong_model::lake::Lake;
 use ridealong_model::mutation::Mutate;
 use ridealong_model::query::QueryEngine;
@@ -31,6 +32,7 @@ pub struct Services {
     pub segment_check: Arc<dyn SegmentCheck>,
     pub admission: Admission,
     pub engine: Arc<dyn QueryEngine>,
+    pub export: Arc<dyn Export>,
     pub lake: Arc<dyn Lake>,
     /// Deletes and corrects what is stored.
     pub mutate: Arc<dyn Mutate>,

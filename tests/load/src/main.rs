@@ -8,6 +8,7 @@ mod batches;
 mod bytes;
 mod dashboards;
 mod delivery;
+mod export;
 mod frames;
 mod fresh;
 mod history;
@@ -49,6 +50,8 @@ enum Command {
     Dashboards(dashboards::Options),
     /// A data folder with some days of rows, for tests/load/queries.sh
     History(history::Options),
+    /// Rows a second through GET /export, by format, and the memory it takes
+    Export(export::Options),
     /// JSON events a second through POST /batch-track, acknowledged when fsynced
     Json(json::Options),
     /// Goodput, memory and health at many times what can be taken
@@ -78,6 +81,7 @@ fn run(arguments: Arguments) -> Result<()> {
         Command::Bytes(options) => runtime.block_on(bytes::run(options, &binaries)),
         Command::Dashboards(options) => runtime.block_on(dashboards::run(options, &binaries)),
         Command::History(options) => runtime.block_on(history::run(options, &binaries)),
+        Command::Export(options) => runtime.block_on(export::run(options, &binaries)),
         Command::Json(options) => runtime.block_on(json::run(options, &binaries)),
         Command::Overload(options) => runtime.block_on(overload::run(options, &binaries)),
         Command::Idle(options) => runtime.block_on(idle::run(options, &binaries)),
