@@ -136,6 +136,7 @@ else
     counted "tests" cargo nextest run --workspace --locked --no-fail-fast
     counted "other readers of the tables" ./tests/readers/run.sh
     counted "real clients" ./tests/clients/run.sh
+    counted "the API as described" ./tests/api/run.sh
     counted "closing connections" ./tests/load/keepalive.sh "$closing_requests"
     counted "fuzzing the decoders" ./tests/fuzz/run.sh "${RIDEALONG_FUZZ_SECONDS:-60}"
     step "quickstart" ./packaging/quickstart.sh --once
