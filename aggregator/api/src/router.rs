@@ -17,8 +17,8 @@ use utoipa_axum::routes;
 
 use crate::services::Services;
 use crate::{
-    batches, config, description, docs, events, export, flush, health, jobs, mutations, performance, prometheus,
-    quarantine, query, recent, retention, stats, track,
+    batches, config, description, docs, events, export, flush, health, jobs, live, mutations, performance, prometheus,
+    quarantine, query, realtime, recent, retention, stats, track,
 };
 
 pub fn router(services: Services) -> Router {
@@ -60,6 +60,9 @@ fn analytics() -> OpenApiRouter<Services> {
         .routes(routes!(events::counts::counts))
         .routes(routes!(events::get, events::patch, events::delete))
         .routes(routes!(recent::recent))
+        .routes(routes!(realtime::realtime))
+        .routes(routes!(live::socket::live))
+        .routes(routes!(live::stream::stream))
         .routes(routes!(mutations::list, mutations::make))
         .routes(routes!(query::query))
         .routes(routes!(export::export))

@@ -18,6 +18,7 @@ use ridealong_model::mutation::Mutate;
 use ridealong_model::query::QueryEngine;
 use ridealong_model::segment::SegmentCheck;
 use ridealong_model::tenant::TenantId;
+use ridealong_stream::Live;
 
 use crate::failure::refused;
 use crate::health::Disk;
@@ -36,6 +37,7 @@ pub struct Services {
     /// Deletes and corrects what is stored.
     pub mutate: Arc<dyn Mutate>,
     pub jobs: Jobs,
+    pub live: Live,
     /// Whether there is a place for days that are kept and seldom read.
     pub has_archive: bool,
     pub disk: Disk,

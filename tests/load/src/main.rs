@@ -1,15 +1,17 @@
 //! `ridealong-load`: measures what a running system does. `batches` loads the aggregator as agents do, `json` as services do, `bytes` looks at
-//! what lies in the lake then, `rest` at both programs when nothing happens, `idle` at the agent with many silent connections.
+//! what lies in the lake then, `history` fills a folder with past days, `rest` at both programs when nothing happens, `idle` at the agent with many silent connections.
 //!
 //! Prints tables; exits with 1 when something was lost. Compares no proxies: that is `proxy.sh` beside it.
 
 mod access_log;
 mod batches;
 mod bytes;
+mod dashboards;
 mod delivery;
 mod export;
 mod frames;
 mod fresh;
+mod history;
 mod idle;
 mod json;
 mod measured;
@@ -44,6 +46,10 @@ enum Command {
     Batches(batches::Options),
     /// What a row takes in the lake, column by column, beside what entropy allows
     Bytes(bytes::Options),
+    /// A thousand sockets and 200 questions a second while events come in
+    Dashboards(dashboards::Options),
+    /// A data folder with some days of rows, for tests/load/queries.sh
+    History(history::Options),
     /// Rows a second through GET /export, by format, and the memory it takes
     Export(export::Options),
     /// JSON events a second through POST /batch-track, acknowledged when fsynced
@@ -73,6 +79,8 @@ fn run(arguments: Arguments) -> Result<()> {
     match arguments.command {
         Command::Batches(options) => runtime.block_on(batches::run(options, &binaries)),
         Command::Bytes(options) => runtime.block_on(bytes::run(options, &binaries)),
+        Command::Dashboards(options) => runtime.block_on(dashboards::run(options, &binaries)),
+        Command::History(options) => runtime.block_on(history::run(options, &binaries)),
         Command::Export(options) => runtime.block_on(export::run(options, &binaries)),
         Command::Json(options) => runtime.block_on(json::run(options, &binaries)),
         Command::Overload(options) => runtime.block_on(overload::run(options, &binaries)),
