@@ -3,6 +3,8 @@
 //! A query runs on a runtime apart from the one that answers HTTP, so that a plan which does not yield starves neither
 //! ingest nor health; the timeout is watched from outside.
 
+mod opened;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,10 +14,11 @@ use parking_lot::Mutex;
 use ridealong_engine::datafusion::arrow::array::RecordBatch;
 use ridealong_engine::datafusion::catalog::MemorySchemaProvider;
 use ridealong_engine::datafusion::common::{DataFusionError, ParamValues, ScalarValue};
+use ridealong_engine::datafusion::execution::context::SessionContext;
 use ridealong_engine::datafusion::execution::object_store::ObjectStoreUrl;
 use ridealong_engine::datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use ridealong_engine::datafusion::parquet::errors::ParquetError;
-use ridealong_engine::datafusion::physical_plan::{displayable, execute_stream};
+use ridealong_engine::datafusion::physical_plan::{ExecutionPlan, displayable, execute_stream};
 use ridealong_engine::deltalake::logstore::object_store::Error as StoreError;
 use ridealong_lake::{Lake, Snapshot};
 use ridealong_model::budget::{Account, Budget};
@@ -33,6 +36,8 @@ use crate::budget_pool::BudgetPool;
 use crate::segments::{Segments, Warnings};
 use crate::system::Sources;
 use crate::{answer, guard, segments, session, system};
+
+pub(crate) use opened::Opened;
 
 /// Rows acknowledged before a query are readable within this, or it is answered 503.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -208,10 +213,11 @@ struct Run {
 }
 
 impl Run {
-    async fn run(self) -> Result<QueryAnswer, QueryError> {
+    async fn planned(&self) -> Result<(SessionContext, Arc<dyn ExecutionPlan>), QueryError> {
         let statement = guard::reading(&self.request.sql)?;
         let system = system::schema(&self.system, &self.tenant, &self.snapshot).map_err(fault)?;
-        let context = session::session(&self.snapshot, &self.segments, system, self.environment, self.threads);
+        let context =
+            session::session(&self.snapshot, &self.segments, system, Arc::clone(&self.environment), self.threads);
         let context = context.map_err(fault)?;
         let state = context.state();
         let plan = state.statement_to_plan(statement).await.map_err(fault)?;
@@ -221,6 +227,11 @@ impl Run {
             false => plan.with_param_values(params(&self.request.params)).map_err(fault)?,
         };
         let plan = state.create_physical_plan(&plan).await.map_err(fault)?;
+        Ok((context, plan))
+    }
+
+    async fn run(self) -> Result<QueryAnswer, QueryError> {
+        let (context, plan) = self.planned().await?;
         let text = displayable(plan.as_ref()).indent(false).to_string();
         let schema = plan.schema();
         let stream = execute_stream(plan, context.task_ctx()).map_err(fault)?;

@@ -7,6 +7,8 @@
 //! [`answer`] turns the result into JSON; [`percentile`] and [`uuid_text`] are the functions we add, [`date_trunc`] one
 //! that we make quicker.
 //!
+//! [`export`] makes files of all the rows of a statement.
+//!
 //! Reads only: [`guard`] refuses whatever is not a query.
 
 mod answer;
@@ -14,6 +16,7 @@ mod budget_pool;
 mod date_trunc;
 mod derived;
 mod engine;
+mod export;
 mod guard;
 mod in_force;
 mod percentile;
@@ -24,3 +27,4 @@ mod system;
 mod uuid_text;
 
 pub use engine::{Engine, EngineOptions, StartError};
+pub use export::Exporter;
