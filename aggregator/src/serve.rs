@@ -18,6 +18,7 @@ use ridealong_model::budget::Budget;
 use ridealong_model::jobs::Job;
 use ridealong_model::location::Location;
 use ridealong_query::{Engine, EngineOptions};
+use ridealong_rollup::{Metrics, MetricsOptions};
 use ridealong_wal::disk::RealDisk;
 use ridealong_wal::{OpenError, Wal, WalOptions};
 use tokio::net::{TcpListener, TcpSocket};
@@ -51,6 +52,7 @@ pub fn serve(config: Config, unknown_variables: &[String], salvage: bool) -> Res
     memory::watch(Arc::clone(&budget))?;
     let lake = start_lake(&config, &data, &wal, &budget, &catalog)?;
     let jobs = start_jobs(&config, &data, &lake)?;
+    let metrics = Arc::new(start_metrics(&config, &data, &lake, &budget)?);
     let ingest = Ingest::new(wal.clone(), catalog.clone(), enricher.clone());
     let engine = start_engine(&config, &lake, &budget)?;
     let engine = engine.with_ledger(Arc::new(ingest.clone())).with_segments(Arc::new(catalog.clone()));
@@ -61,6 +63,7 @@ pub fn serve(config: Config, unknown_variables: &[String], salvage: bool) -> Res
         segment_check: Arc::clone(&engine) as _,
         admission: Admission::new(budget, Arc::new(lake.clone()), wal.clone()),
         engine: Arc::clone(&engine) as _,
+        metrics: Arc::clone(&metrics) as _,
         lake: Arc::new(lake.clone()),
         mutate: Arc::new(lake.clone()),
         jobs: jobs.clone(),
@@ -80,6 +83,7 @@ pub fn serve(config: Config, unknown_variables: &[String], salvage: bool) -> Res
     // Not waited for: a job may be killed at any point.
     scheduled.abort();
     runtime.shutdown_timeout(Duration::from_millis(200));
+    metrics.close();
     engine.close();
     lake.close();
     wal.close();
@@ -196,6 +200,17 @@ fn start_engine(config: &Config, lake: &Lake, budget: &Arc<Budget>) -> Result<En
         queries_max: config.queries_max as usize,
     };
     Engine::start(lake.clone(), options).context("cannot start the query engine")
+}
+
+fn start_metrics(config: &Config, data: &Path, lake: &Lake, budget: &Arc<Budget>) -> Result<Metrics> {
+    let disk = RealDisk::new(&data.join("rollups")).context("cannot make the folder of rollups")?;
+    let options = MetricsOptions {
+        threads: config.query_threads,
+        memory_bytes: config.rollup_memory.bytes(),
+        disk: Arc::new(disk),
+        budget: Arc::clone(budget),
+    };
+    Metrics::start(lake.clone(), options).context("cannot start the threads for metrics")
 }
 
 fn disk(data: &Path) -> Disk {

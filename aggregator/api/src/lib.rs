@@ -12,6 +12,7 @@ mod flush;
 mod health;
 mod jobs;
 mod lag;
+mod metrics;
 mod mutations;
 mod performance;
 mod prometheus;

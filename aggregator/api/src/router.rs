@@ -10,8 +10,8 @@ use tower_http::timeout::TimeoutLayer;
 
 use crate::services::Services;
 use crate::{
-    batches, config, event, events, flush, health, jobs, mutations, performance, prometheus, quarantine, query, recent,
-    retention, stats,
+    batches, config, event, events, flush, health, jobs, metrics, mutations, performance, prometheus, quarantine,
+    query, recent, retention, stats,
 };
 use ridealong_edge::Failure;
 use ridealong_edge::loopback::require_loopback_host;
@@ -28,6 +28,7 @@ pub fn router(services: Services) -> Router {
         .route("/quarantine/replay", post(quarantine::replay))
         .route("/quarantine/{eventId}", get(quarantine::one).patch(quarantine::change))
         .route("/query", post(query::query))
+        .route("/metrics", post(metrics::metrics))
         .route("/health", get(health::health))
         .route("/stats", get(stats::stats))
         .route("/performance", get(performance::performance))

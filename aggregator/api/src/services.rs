@@ -13,6 +13,7 @@ use ridealong_ingest::{Admission, Ingest};
 use ridealong_jobs::Jobs;
 use ridealong_model::budget::Share;
 use ridealong_model::lake::Lake;
+use ridealong_model::metrics::MetricsEngine;
 use ridealong_model::mutation::Mutate;
 use ridealong_model::query::QueryEngine;
 use ridealong_model::segment::SegmentCheck;
@@ -30,6 +31,7 @@ pub struct Services {
     pub segment_check: Arc<dyn SegmentCheck>,
     pub admission: Admission,
     pub engine: Arc<dyn QueryEngine>,
+    pub metrics: Arc<dyn MetricsEngine>,
     pub lake: Arc<dyn Lake>,
     /// Deletes and corrects what is stored.
     pub mutate: Arc<dyn Mutate>,
