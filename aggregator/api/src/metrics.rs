@@ -13,43 +13,77 @@ use ridealong_edge::body::json as read_json;
 use ridealong_model::metrics::{AskedFilter, MetricsAnswer, MetricsRequest, Moment};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
+use crate::description::problems::{Fails, JsonBody, Metrics};
+use crate::description::shapes::MetricsAnswered;
 use crate::failure::unmeasured;
 use crate::services::Services;
 
 /// A question with as many filters and values as it may have, and then some.
 const BODY_BYTES_MAX: usize = 1 << 20;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct MetricsBody {
+#[schema(example = json!({
+    "metrics": ["request_count", "error_rate", "latency_p95"], "dimensions": ["route"],
+    "filters": [{ "field": "service", "op": "=", "value": "shop" }],
+    "timeRange": { "from": "now-6h", "to": "now" }, "granularity": "15m",
+}))]
+pub(crate) struct MetricsBody {
+    /// Each once, of `event_count events_per_second unique_users unique_sessions request_count requests_per_second error_count
+    /// error_rate latency_p50 latency_p90 latency_p95 latency_p99 latency_max request_bytes response_bytes cpu_utilization
+    /// memory_utilization disk_utilization`
+    #[schema(min_items = 1, max_items = 32, format = "metric")]
     metrics: Vec<String>,
+    /// Columns, each once, that the tables of all metrics have
     #[serde(default)]
+    #[schema(max_items = 8, format = "column")]
     dimensions: Vec<String>,
+    /// All must hold
     #[serde(default)]
-    filters: Vec<FilterBody>,
-    time_range: RangeBody,
+    #[schema(max_items = 32)]
+    filters: Vec<MetricsFilter>,
+    time_range: MetricsRange,
+    /// Length of a bucket, whole seconds; without one all of the range is one; at most 10,000 buckets
+    #[schema(pattern = "^[1-9][0-9]{0,4}(s|m|h|d)$", example = "15m")]
     granularity: Option<String>,
-    /// Seconds.
+    /// How many seconds old the answer may be
     #[serde(rename = "cacheTTL", alias = "cacheTtl")]
+    #[schema(minimum = 0, maximum = 86_400)]
     cache_ttl: Option<f64>,
 }
 
-#[derive(Deserialize)]
+/// A test of one column; null passes none but `exists` with false
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct FilterBody {
+pub(crate) struct MetricsFilter {
+    #[schema(format = "column")]
     field: String,
+    /// One of `= != in not_in < <= > >= contains starts_with exists`
+    #[schema(format = "operator")]
     op: String,
+    /// As the column is: a text, a number, true or false; a list of at most 1,000 with `in` and `not_in`
     value: Option<Value>,
 }
 
-#[derive(Deserialize)]
+/// From its first moment up to but not including its last
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct RangeBody {
+pub(crate) struct MetricsRange {
+    /// RFC 3339, or `now`, or as `now-6h`
+    #[schema(format = "moment")]
     from: String,
+    #[schema(format = "moment")]
     to: String,
 }
 
+/// Metrics over time
+///
+/// Numbers by bucket and dimensions, without SQL: from rollups and summaries where these have what is asked for, from rows
+/// otherwise. Sees every row acknowledged before.
+#[utoipa::path(post, path = "/metrics", operation_id = "metrics", tag = "query", request_body = MetricsBody,
+    responses((status = 200, body = MetricsAnswered, description = "The metrics"), Fails<(JsonBody, Metrics)>))]
 pub(crate) async fn metrics(
     State(services): State<Services>,
     headers: HeaderMap,
@@ -70,7 +104,7 @@ fn checked(body: MetricsBody) -> Result<MetricsRequest, Failure> {
     Ok(MetricsRequest {
         metrics: body.metrics,
         dimensions: body.dimensions,
-        filters: filters.map(|FilterBody { field, op, value }| AskedFilter { field, op, value }).collect(),
+        filters: filters.map(|MetricsFilter { field, op, value }| AskedFilter { field, op, value }).collect(),
         from: moment("timeRange.from", &body.time_range.from)?,
         to: moment("timeRange.to", &body.time_range.to)?,
         granularity,
