@@ -77,9 +77,11 @@ pub fn families<'a>(
     Family::of_table(part.table as Table).filter(covers)
 }
 
-/// Those levels whose buckets lie each in one of these.
-pub fn usable(levels: &[Level], buckets: Buckets) -> Vec<Level> {
-    levels.iter().copied().filter(|level| buckets.consist_of(*level)).collect()
+/// Those levels, ascending, whose buckets lie each in one of these.
+pub fn usable(levels: impl Iterator<Item = Level>, buckets: Buckets) -> Vec<Level> {
+    let mut levels: Vec<Level> = levels.filter(|level| buckets.consist_of(*level)).collect();
+    levels.dedup();
+    levels
 }
 
 #[cfg(test)]

@@ -283,16 +283,19 @@ impl Inner {
             if !family.finest.and_up().iter().any(|level| grid.buckets.consist_of(*level)) {
                 continue;
             }
-            let levels = self.shelf.levels(file, family).await.map_err(unanswered)?;
-            let levels = cut::usable(&levels, grid.buckets);
+            let blocks = self.shelf.blocks(file, family).await.map_err(unanswered)?;
+            let levels = cut::usable(blocks.iter().map(|(level, _)| *level), grid.buckets);
             if levels.is_empty() {
                 continue;
             }
             let taken = cut::cut(part.window, bounds, &levels);
             for (level, from, to) in taken.cells {
-                let kept = self.shelf.section(file, family, level).await.map_err(unanswered)?;
-                let mapped = mapped(grid, &kept.section.tuples, family, part);
-                work.cells += kept.section.merge_into(grid, &mapped, from, to);
+                let of_level = blocks.iter().filter(|(of, block)| *of == level && block.overlaps(level, from, to));
+                for block in of_level {
+                    let kept = self.shelf.section(file, family, *block).await.map_err(unanswered)?;
+                    let mapped = mapped(grid, &kept.section.tuples, family, part);
+                    work.cells += kept.section.merge_into(grid, &mapped, from, to);
+                }
             }
             return Ok(taken.rows);
         }

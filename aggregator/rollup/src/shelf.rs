@@ -24,7 +24,7 @@ use self::making::Made;
 use self::stored::Stored;
 use crate::cells::family::{Family, Level};
 use crate::cells::kernel::FoldError;
-use crate::cells::section::Section;
+use crate::cells::section::{Block, Section};
 use crate::reader::Reader;
 
 #[derive(Debug, Error)]
@@ -60,14 +60,17 @@ impl Rolled {
     }
 }
 
-type SectionKey = (Arc<str>, u8, Level);
+/// The levels and blocks at which a family has cells, ascending.
+pub type Blocks = Vec<(Level, Block)>;
+
+type SectionKey = (Arc<str>, u8, Level, Block);
 
 pub struct Shelf {
     pub reader: Reader,
     disk: Arc<dyn Disk>,
     sections: Cache<SectionKey, Arc<Kept>>,
     /// Families that are being made because a question needs them.
-    making: Cache<(Arc<str>, u8), Arc<Vec<Level>>>,
+    making: Cache<(Arc<str>, u8), Arc<Blocks>>,
     files: Mutex<HashMap<Arc<str>, Arc<Known>>>,
     budget: Arc<Budget>,
 }
@@ -85,7 +88,7 @@ struct Known {
     /// On the disk; none before somebody has looked.
     stored: Option<Arc<Stored>>,
     looked: bool,
-    levels: HashMap<u8, Arc<Vec<Level>>>,
+    blocks: HashMap<u8, Arc<Blocks>>,
 }
 
 impl Shelf {
@@ -98,27 +101,32 @@ impl Shelf {
         Self { reader, disk, sections, making, files: Mutex::default(), budget }
     }
 
-    /// At which levels a file has cells of a family. They are made when they are not there.
-    pub async fn levels(&self, file: &Rolled, family: &'static Family) -> Result<Arc<Vec<Level>>, ShelfError> {
+    /// Where a file has cells of a family. They are made when they are not there.
+    pub async fn blocks(&self, file: &Rolled, family: &'static Family) -> Result<Arc<Blocks>, ShelfError> {
         let known = self.known(file);
-        if let Some(levels) = known.levels.get(&family.number) {
-            return Ok(Arc::clone(levels));
+        if let Some(blocks) = known.blocks.get(&family.number) {
+            return Ok(Arc::clone(blocks));
         }
         self.made(file, family).await
     }
 
-    /// The cells of a family at one of its levels.
-    pub async fn section(&self, file: &Rolled, family: &'static Family, level: Level) -> Result<Arc<Kept>, ShelfError> {
-        let key = (Arc::clone(&file.key), family.number, level);
+    /// The cells of a family in one of its blocks.
+    pub async fn section(
+        &self,
+        file: &Rolled,
+        family: &'static Family,
+        (level, block): (Level, Block),
+    ) -> Result<Arc<Kept>, ShelfError> {
+        let key = (Arc::clone(&file.key), family.number, level, block);
         if let Some(kept) = self.sections.get(&key).await {
             return Ok(kept);
         }
         let loading = async {
             let known = self.known(file);
-            match known.stored.as_ref().and_then(|stored| stored.section(family, level)) {
+            match known.stored.as_ref().and_then(|stored| stored.section(family, level, block)) {
                 Some(section) => Ok(self.kept(section)),
                 // Made and let go again, or damaged on the disk.
-                None => self.make_one(file, family, level).await,
+                None => self.make_one(file, family, level, block).await,
             }
         };
         self.sections.try_get_with(key, loading).await.map_err(ShelfError::Shared)
@@ -140,7 +148,7 @@ impl Shelf {
 
     /// The rollups of a file have been written.
     pub fn put(&self, file: &Rolled, stored: Stored) {
-        let known = Known { levels: stored.levels(), stored: Some(Arc::new(stored)), looked: true };
+        let known = Known { blocks: stored.blocks(), stored: Some(Arc::new(stored)), looked: true };
         self.files.lock().insert(Arc::clone(&file.key), Arc::new(known));
     }
 
@@ -161,28 +169,34 @@ impl Shelf {
     }
 
     /// Makes a family because a question needs it now.
-    async fn made(&self, file: &Rolled, family: &'static Family) -> Result<Arc<Vec<Level>>, ShelfError> {
+    async fn made(&self, file: &Rolled, family: &'static Family) -> Result<Arc<Blocks>, ShelfError> {
         let making = async {
             let made = making::make(&self.reader, file, &[family]).await?;
             let sections = made.into_iter().flat_map(|Made { sections, .. }| sections);
-            let mut levels = Vec::new();
+            let mut blocks = Blocks::new();
             for section in sections {
-                levels.push(section.level);
-                let key = (Arc::clone(&file.key), family.number, section.level);
-                self.sections.insert(key, self.kept(section)).await;
+                let (level, block) = (section.level, section.block());
+                blocks.push((level, block));
+                self.sections.insert((Arc::clone(&file.key), family.number, level, block), self.kept(section)).await;
             }
-            let levels = Arc::new(levels);
-            self.change(file, |known| drop(known.levels.insert(family.number, Arc::clone(&levels))));
-            Ok(levels)
+            let blocks = Arc::new(blocks);
+            self.change(file, |known| drop(known.blocks.insert(family.number, Arc::clone(&blocks))));
+            Ok(blocks)
         };
         let key = (Arc::clone(&file.key), family.number);
         self.making.try_get_with(key, making).await.map_err(ShelfError::Shared)
     }
 
-    async fn make_one(&self, file: &Rolled, family: &'static Family, level: Level) -> Result<Arc<Kept>, ShelfError> {
+    async fn make_one(
+        &self,
+        file: &Rolled,
+        family: &'static Family,
+        level: Level,
+        block: Block,
+    ) -> Result<Arc<Kept>, ShelfError> {
         let made = making::make(&self.reader, file, &[family]).await?;
         let mut sections = made.into_iter().flat_map(|made| made.sections);
-        let section = sections.find(|section| section.level == level);
+        let section = sections.find(|section| (section.level, section.block()) == (level, block));
         let missing = || ShelfError::Read(DataFusionError::Internal(format!("{} has changed", file.key)));
         section.map(|section| self.kept(section)).ok_or_else(missing)
     }

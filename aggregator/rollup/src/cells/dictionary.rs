@@ -100,6 +100,15 @@ impl Tuples {
         tuple
     }
 
+    /// The tuple of the same values as one of others, whose dimensions lie at these places there.
+    pub fn taken_over(&mut self, others: &Tuples, tuple: u32, places: &[usize]) -> u32 {
+        let mut codes = Codes::default();
+        for (at, place) in places.iter().enumerate() {
+            codes[at] = self.dictionaries[at].code_of(others.value(tuple, *place));
+        }
+        self.tuple(codes)
+    }
+
     pub fn value(&self, tuple: u32, at: usize) -> &Value {
         &self.dictionaries[at].values[self.codes[tuple as usize][at] as usize]
     }

@@ -96,6 +96,7 @@ pub fn fold(
                 bins[cell].max = bins[cell].max.max(duration);
             }
         }
+        (States::Settled(_), _) => unreachable!("a grid's cells may change"),
         (States::Numbers(kinds, values), table) => {
             let of = Numbers::of(grid.group, table, batch)?;
             let width = kinds.len();

@@ -1,4 +1,5 @@
-//! Cells that change no more: those of one family of one file at one level, sorted by bucket, and their bytes.
+//! Cells that change no more: those of one family of one file at one level in one [block](Block) of the day, sorted by
+//! bucket, and their bytes.
 //!
 //! ```text
 //! dimensions   u8
@@ -13,17 +14,18 @@
 //!              distinct: of each cell as `ridealong_common::distinct` says
 //! ```
 
+use std::collections::HashMap;
 use std::ops::Range;
 
+use foldhash::fast::RandomState;
 use ridealong_common::distinct::Distinct;
 use ridealong_common::varint;
 use thiserror::Error;
 
-use super::bins::Bins;
 use super::dictionary::{Codes, Tuples, Value};
 use super::family::{Family, Level};
 use super::grid::{Buckets, Grid, Mapped};
-use super::states::States;
+use super::states::{Settled, States};
 
 #[derive(Debug, Error, PartialEq, Eq)]
 #[error("a section is damaged")]
@@ -39,17 +41,63 @@ pub struct Section {
     states: States,
 }
 
+/// A part of a day. A file is of one day, and a question that cuts it wants little of its short buckets: so these lie in
+/// blocks, and only those that are needed are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Block(pub u8);
+
+impl Block {
+    fn length(level: Level) -> i64 {
+        Level::Hour.micros()
+            * match level {
+                Level::TenSeconds => 1,
+                Level::Minute => 4,
+                Level::QuarterHour | Level::Hour | Level::Day => 24,
+            }
+    }
+
+    fn of(level: Level, time: i64) -> Self {
+        Self((time.rem_euclid(Level::Day.micros()) / Self::length(level)) as u8)
+    }
+
+    /// Whether it has anything from a moment up to another, of whichever day.
+    pub fn overlaps(self, level: Level, from: i64, to: i64) -> bool {
+        let (day, length) = (Level::Day.micros(), Self::length(level));
+        let start = i64::from(self.0) * length;
+        let since = |earlier: i64, later: i64| (later - earlier).rem_euclid(day);
+        since(from.rem_euclid(day), start) < to - from || since(start, from.rem_euclid(day)) < length
+    }
+}
+
 impl Section {
-    pub fn of(grid: &Grid, level: Level) -> Self {
+    /// The cells of a grid, cut by the blocks that they lie in.
+    pub fn blocks(grid: &Grid, level: Level) -> Vec<Self> {
         debug_assert_eq!(grid.buckets, Buckets::of(level), "a section has the buckets of its level");
         let places = grid.sorted();
-        let mut states = States::of(grid.group);
-        for (to, from) in places.iter().enumerate() {
-            states.push();
-            states.merge(to, &grid.states, *from);
+        let block_of = |at: usize| Block::of(level, grid.buckets.start(grid.key(at).0));
+        places
+            .chunk_by(|one, other| block_of(*one) == block_of(*other))
+            .map(|places| Self::of(grid, level, places))
+            .collect()
+    }
+
+    fn of(grid: &Grid, level: Level, places: &[usize]) -> Self {
+        let mut tuples = Tuples::of(grid.tuples.dictionaries().len());
+        let all: Vec<usize> = (0..grid.tuples.dictionaries().len()).collect();
+        let mut known: HashMap<u32, u32, RandomState> = HashMap::default();
+        let (mut buckets, mut tuple_of) = (Vec::with_capacity(places.len()), Vec::with_capacity(places.len()));
+        for at in places {
+            let (bucket, tuple) = grid.key(*at);
+            let tuple = *known.entry(tuple).or_insert_with(|| tuples.taken_over(&grid.tuples, tuple, &all));
+            buckets.push(bucket);
+            tuple_of.push(tuple);
         }
-        let (buckets, tuple_of) = places.into_iter().map(|at| grid.key(at)).unzip();
-        Self { level, tuples: grid.tuples.clone(), buckets, tuple_of, states }
+        Self { level, tuples, buckets, tuple_of, states: grid.states.settled(places) }
+    }
+
+    pub fn block(&self) -> Block {
+        let first = self.buckets.first().map_or(0, |bucket| Buckets::of(self.level).start(*bucket));
+        Block::of(self.level, first)
     }
 
     pub fn cells(&self) -> usize {
@@ -151,18 +199,18 @@ fn write_value(bytes: &mut Vec<u8>, value: &Value) {
 fn write_states(bytes: &mut Vec<u8>, states: &States) {
     match states {
         States::Numbers(_, values) => values.iter().for_each(|value| bytes.extend_from_slice(&value.to_le_bytes())),
-        States::Latency(cells) => cells.iter().for_each(|cell| {
-            varint::write(bytes, cell.max);
-            let mut count = 0;
-            cell.each(|_, _| count += 1);
-            varint::write(bytes, count);
+        States::Settled(settled) => settled.maxes.iter().enumerate().for_each(|(cell, max)| {
+            let bins = settled.bins(cell);
+            varint::write(bytes, *max);
+            varint::write(bytes, bins.len() as u64);
             let mut last = 0;
-            cell.each(|code, count| {
+            for (code, count) in bins {
                 varint::write(bytes, u64::from(code - last));
-                varint::write(bytes, count);
-                last = code;
-            });
+                varint::write(bytes, *count);
+                last = *code;
+            }
         }),
+        States::Latency(_) => unreachable!("a section's cells are settled"),
         States::Distinct(cells) => cells.iter().for_each(|cell| cell.encode_into(bytes)),
     }
 }
@@ -248,7 +296,7 @@ impl Read<'_> {
                 let (numbers, _) = numbers.as_chunks::<8>();
                 States::Numbers(kinds, numbers.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect())
             }
-            States::Latency(_) => States::Latency((0..cells).map(|_| self.bins()).collect::<Result<_, _>>()?),
+            States::Latency(_) | States::Settled(_) => States::Settled(self.settled(cells)?),
             States::Distinct(_) => {
                 let read = |_| Distinct::decode_from(&mut self.0).map_err(|_| Damaged);
                 States::Distinct((0..cells).map(read).collect::<Result<_, _>>()?)
@@ -256,19 +304,22 @@ impl Read<'_> {
         })
     }
 
-    fn bins(&mut self) -> Result<Bins, Damaged> {
-        let mut bins = Bins::default();
-        bins.max = self.varint()?;
-        let mut last = 0u64;
-        for at in 0..self.count()? {
-            let gap = self.varint()?;
-            last += gap.min(u64::from(u16::MAX));
-            if last > CODE_MAX || at > 0 && gap == 0 {
-                return Err(Damaged);
+    fn settled(&mut self, cells: usize) -> Result<Settled, Damaged> {
+        let mut settled = Settled::default();
+        for _ in 0..cells {
+            let max = self.varint()?;
+            let mut last = 0u64;
+            for at in 0..self.count()? {
+                let gap = self.varint()?;
+                last += gap.min(u64::from(u16::MAX));
+                if last > CODE_MAX || at > 0 && gap == 0 {
+                    return Err(Damaged);
+                }
+                settled.bins.push((last as u16, self.varint()?));
             }
-            bins.add(last as u16, self.varint()?);
+            settled.close(max);
         }
-        Ok(bins)
+        Ok(settled)
     }
 }
 

@@ -123,6 +123,7 @@ impl Metric {
             }
             Some((States::Distinct(sets), at)) => return Number::Integer(sets[at].count()),
             Some((States::Numbers(kinds, values), at)) => &values[at * kinds.len()..(at + 1) * kinds.len()],
+            Some((States::Settled(_), _)) => unreachable!("a grid's cells may change"),
             None => return self.nothing(),
         };
         let mean = |at: usize| match numbers[at] > 0.0 {

@@ -79,7 +79,7 @@ impl Growing {
                 grid = grid.coarser(*level);
             }
             if grid.len() as u64 <= cells_max {
-                sections.push(Section::of(&grid, *level));
+                sections.extend(Section::blocks(&grid, *level));
             }
         }
         Made { family: self.family, sections }

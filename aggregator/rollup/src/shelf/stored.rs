@@ -7,11 +7,11 @@
 //! checksum  u32       CRC32C of the head
 //! head      key       length (varint), UTF-8: tenant, table, name of the file, and what is pending of it
 //!           families  count (varint), then the number of each that was made, u8
-//!           sections  count (varint), then of each: family u8, level u8, offset u64, length u32, checksum u32 (CRC32C)
+//!           sections  count (varint), then of each: family u8, level u8, block u8, offset u64, length u32, checksum u32 (CRC32C)
 //! sections  each      length once expanded (u32), and zstd of what `cells::section` says
 //! ```
 //!
-//! A family that is in the head's list at no level does not pay at any. The name of a file says which rows it is of:
+//! A family that has no section does not pay at any. The name of a file says which rows it is of:
 //! tenant, table, the Parquet file's own name, and a hash of what is pending.
 
 use std::collections::HashMap;
@@ -22,16 +22,18 @@ use ridealong_common::distinct::hash;
 use ridealong_common::varint;
 use ridealong_wal::disk::{Disk, DiskFile, replace};
 
-use super::Rolled;
 use super::making::Made;
+use super::{Blocks, Rolled};
 use crate::cells::family::{Family, Level};
-use crate::cells::section::Section;
+use crate::cells::section::{Block, Section};
 
 const MAGIC: &[u8; 8] = b"RDLGROLL";
 const VERSION: u8 = 1;
 const PREFIX_BYTES: usize = 17;
-/// A head: a name and a hundred sections.
+/// A head: a name and at most some thousand sections.
 const HEAD_BYTES_MAX: usize = 64 << 10;
+/// Of a section, in the head.
+const PLACE_BYTES: usize = 19;
 /// A section, stored and expanded.
 const SECTION_BYTES_MAX: usize = 512 << 20;
 const ENDING: &str = ".rollup";
@@ -40,7 +42,7 @@ const COMPRESSION: i32 = 1;
 
 pub struct Stored {
     file: Arc<dyn DiskFile>,
-    places: HashMap<(u8, Level), Place>,
+    places: HashMap<(u8, Level, Block), Place>,
     families: Vec<u8>,
 }
 
@@ -97,20 +99,20 @@ impl Stored {
         let sections = made.iter().flat_map(|made| made.sections.iter().map(|section| (made.family.number, section)));
         let mut packed = Vec::new();
         for (family, section) in sections {
-            packed.push((family, section.level, compressed(&section.encode())?));
+            packed.push((family, section.level, section.block(), compressed(&section.encode())?));
         }
         varint::write(&mut head, packed.len() as u64);
         // What is left of the head has a fixed size.
-        let mut offset = (PREFIX_BYTES + head.len() + packed.len() * 18) as u64;
+        let mut offset = (PREFIX_BYTES + head.len() + packed.len() * PLACE_BYTES) as u64;
         let mut places = HashMap::new();
-        for (family, level, bytes) in &packed {
+        for (family, level, block, bytes) in &packed {
             let length = u32::try_from(bytes.len()).map_err(|_| io::Error::other("a section of over 4 GiB"))?;
             let place = Place { offset, length, checksum: crc32c::crc32c(bytes) };
-            head.extend([*family, level.number()]);
+            head.extend([*family, level.number(), block.0]);
             head.extend(place.offset.to_le_bytes());
             head.extend(place.length.to_le_bytes());
             head.extend(place.checksum.to_le_bytes());
-            places.insert((*family, *level), place);
+            places.insert((*family, *level, *block), place);
             offset += u64::from(length);
         }
         let mut bytes = Vec::with_capacity(offset as usize);
@@ -119,21 +121,24 @@ impl Stored {
         bytes.extend((head.len() as u32).to_le_bytes());
         bytes.extend(crc32c::crc32c(&head).to_le_bytes());
         bytes.extend(head);
-        packed.iter().for_each(|(_, _, section)| bytes.extend_from_slice(section));
+        packed.iter().for_each(|(_, _, _, section)| bytes.extend_from_slice(section));
         let file = replace(disk, &name(file), &bytes)?;
         Ok(Self { file, places, families: made.iter().map(|made| made.family.number).collect() })
     }
 
-    /// Of each family that was made, its levels.
-    pub fn levels(&self) -> HashMap<u8, Arc<Vec<Level>>> {
-        let levels =
-            |family: u8| Level::ALL.into_iter().filter(|at| self.places.contains_key(&(family, *at))).collect();
-        self.families.iter().map(|family| (*family, Arc::new(levels(*family)))).collect()
+    /// Of each family that was made, where it has cells.
+    pub fn blocks(&self) -> HashMap<u8, Arc<Blocks>> {
+        let mut blocks: HashMap<u8, Blocks> = self.families.iter().map(|family| (*family, Blocks::new())).collect();
+        for (family, level, block) in self.places.keys() {
+            blocks.entry(*family).or_default().push((*level, *block));
+        }
+        blocks.values_mut().for_each(|blocks| blocks.sort_unstable());
+        blocks.into_iter().map(|(family, blocks)| (family, Arc::new(blocks))).collect()
     }
 
     /// None when it is not there, or damaged.
-    pub fn section(&self, family: &Family, level: Level) -> Option<Section> {
-        let place = self.places.get(&(family.number, level))?;
+    pub fn section(&self, family: &Family, level: Level, block: Block) -> Option<Section> {
+        let place = self.places.get(&(family.number, level, block))?;
         let mut packed = vec![0; place.length as usize];
         let read = self.file.read_at(place.offset, &mut packed).ok();
         let is_whole = read == Some(packed.len()) && crc32c::crc32c(&packed) == place.checksum;
@@ -178,7 +183,7 @@ fn head(file: &dyn DiskFile) -> Option<Vec<u8>> {
     (read == length && crc32c::crc32c(&head) == checksum).then_some(head)
 }
 
-type Heading = (HashMap<(u8, Level), Place>, Vec<u8>);
+type Heading = (HashMap<(u8, Level, Block), Place>, Vec<u8>);
 
 fn read_head(head: &[u8], file: &Rolled) -> Option<Heading> {
     let mut rest = head;
@@ -191,15 +196,15 @@ fn read_head(head: &[u8], file: &Rolled) -> Option<Heading> {
     let (families, mut rest) = rest.split_at_checked(families)?;
     let mut places = HashMap::new();
     for _ in 0..varint::read(&mut rest)? {
-        let (entry, left) = rest.split_first_chunk::<18>()?;
+        let (entry, left) = rest.split_first_chunk::<PLACE_BYTES>()?;
         rest = left;
         let level = Level::from_number(entry[1])?;
         let place = Place {
-            offset: u64::from_le_bytes(entry[2..10].try_into().ok()?),
-            length: u32::from_le_bytes(entry[10..14].try_into().ok()?),
-            checksum: u32::from_le_bytes(entry[14..18].try_into().ok()?),
+            offset: u64::from_le_bytes(entry[3..11].try_into().ok()?),
+            length: u32::from_le_bytes(entry[11..15].try_into().ok()?),
+            checksum: u32::from_le_bytes(entry[15..19].try_into().ok()?),
         };
-        places.insert((entry[0], level), place);
+        places.insert((entry[0], level, Block(entry[2])), place);
     }
     rest.is_empty().then(|| (places, families.to_vec()))
 }

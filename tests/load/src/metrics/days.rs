@@ -55,6 +55,9 @@ pub struct Days {
     /// Routes of a service
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=500))]
     routes: u64,
+    /// Rows of one route in one interval of 10 s: an agent sends what it has with each group commit, ten times a second
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u64).range(1..=100))]
+    parts: u64,
     /// Seed of what is made up
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
@@ -76,7 +79,7 @@ impl Days {
     /// Of each interval and route, one of what went well, and now and then one of what did not.
     pub fn summaries(&self) -> u64 {
         let intervals = (self.micros() / INTERVAL_US) as u64;
-        intervals * self.services * (self.routes + 1)
+        intervals * self.services * (self.routes * self.parts + 1)
     }
 
     pub fn event_frames(&self, end: i64) -> Result<Vec<Vec<Encoded>>> {
@@ -100,8 +103,9 @@ impl Days {
             let rows = (0..self.micros() / INTERVAL_US).flat_map(|interval| {
                 let at = Timestamp(start + interval * INTERVAL_US);
                 let failed = summary(&mut random, at, 0, 500);
-                let well: Vec<SummaryRow> =
-                    (0..self.routes).map(|route| summary(&mut random, at, route, 200)).collect();
+                let well: Vec<SummaryRow> = (0..self.routes * self.parts)
+                    .map(|at_route| summary(&mut random, at, at_route % self.routes, 200))
+                    .collect();
                 well.into_iter().chain([failed])
             });
             all.extend(frames(Table::RequestSummaries, rows, |rows| SummaryRow::block(rows, &resource))?);
@@ -150,7 +154,7 @@ fn event(random: &mut Rng, at: i64) -> TrackedEvent {
 }
 
 fn summary(random: &mut Rng, at: Timestamp, route: u64, status: u16) -> SummaryRow {
-    let count = if status < 500 { random.u64(5..60) } else { random.u64(1..3) };
+    let count = if status < 500 { random.u64(1..12) } else { random.u64(1..3) };
     let mut duration_sketch = Sketch::new();
     let (mut sum, mut max) = (0, 0);
     for _ in 0..count {

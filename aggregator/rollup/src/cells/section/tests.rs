@@ -30,9 +30,10 @@ fn section(number: u8, cells: &[(i64, u8, u64)]) -> Section {
                 bins[cell].max = bins[cell].max.max(*weight);
             }
             States::Distinct(sets) => sets[cell].add(&weight.to_le_bytes()),
+            States::Settled(_) => unreachable!("a grid's cells may change"),
         }
     }
-    Section::of(&grid, level)
+    Section::of(&grid, level, &grid.sorted())
 }
 
 fn families() -> impl Strategy<Value = u8> {
@@ -98,4 +99,28 @@ fn numbers_of_families_are_never_used_again() {
         let of_group: Vec<_> = FAMILIES.iter().filter(|family| family.group == group).collect();
         assert!(of_group.is_sorted_by_key(|family| family.dimensions.len()), "{group:?}: the narrowest first");
     }
+}
+
+/// Each cell lies in one block, and a block that overlaps nothing that is asked for has none of it.
+#[test]
+fn blocks_have_every_cell_once() {
+    let level = Level::Minute;
+    let mut grid = Grid::new(Group::Events, 0, Buckets::of(level));
+    let tuple = grid.tuples.tuple(Codes::default());
+    for bucket in (-3_000..3_000).step_by(7) {
+        grid.cell(bucket, tuple);
+    }
+    let day = Level::Day.micros();
+    let blocks = Section::blocks(&grid, level);
+    assert_eq!(blocks.iter().map(Section::cells).sum::<usize>(), grid.len());
+    for (from, to) in [(0, 60_000_000), (-day / 2, day / 3), (day / 6, day / 6 + 1), (-day, day), (5, 6)] {
+        for section in &blocks {
+            let first = Buckets::of(level).of_time(from);
+            let has = section.buckets.iter().any(|at| (first..Buckets::of(level).of_time(to - 1) + 1).contains(at));
+            assert!(!has || section.block().overlaps(level, from, to), "{from} {to} {:?}", section.block());
+        }
+    }
+    assert!(!Block(1).overlaps(level, 0, 4 * Level::Hour.micros()));
+    assert!(Block(1).overlaps(level, 0, 4 * Level::Hour.micros() + 1));
+    assert!(Block(5).overlaps(level, -1, 0) && !Block(0).overlaps(level, -1, 0));
 }

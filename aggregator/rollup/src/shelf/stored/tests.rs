@@ -34,7 +34,7 @@ fn made() -> Vec<Made> {
     if let States::Numbers(_, values) = &mut grid.states {
         values[cell] = 7.0;
     }
-    let sections = vec![Section::of(&grid, Level::Hour)];
+    let sections = Section::blocks(&grid, Level::Hour);
     vec![Made { family: few, sections }, Made { family: none, sections: Vec::new() }]
 }
 
@@ -51,13 +51,13 @@ fn what_is_written_is_read_and_of_its_file_only() {
     let (of, other) = (file("date=2026-11-20/part-1.parquet"), file("date=2026-11-21/part-1.parquet"));
     Stored::write(&disk, &of, &made()).expect("written");
     let stored = Stored::open(&disk, &of).expect("there");
-    let levels = stored.levels();
-    assert_eq!((&*levels[&1], &*levels[&2]), (&vec![Level::Hour], &Vec::new()));
-    assert!(!levels.contains_key(&3), "a family that was not made is not known");
+    let blocks = stored.blocks();
+    assert_eq!((&*blocks[&1], &*blocks[&2]), (&vec![(Level::Hour, Block(0))], &Vec::new()));
+    assert!(!blocks.contains_key(&3), "a family that was not made is not known");
     let family = Family::from_number(1).expect("known");
-    let section = stored.section(family, Level::Hour).expect("whole");
+    let section = stored.section(family, Level::Hour, Block(0)).expect("whole");
     assert_eq!(section.encode(), made()[0].sections[0].encode());
-    assert!(stored.section(family, Level::Day).is_none());
+    assert!(stored.section(family, Level::Day, Block(0)).is_none());
     assert_ne!(name(&of), name(&other));
     disk.rename(&name(&of), &name(&other)).expect("renamed");
     assert!(Stored::open(&disk, &other).is_none(), "rollups of another file");
@@ -75,7 +75,7 @@ fn what_is_damaged_is_not_read() {
         damaged[at] ^= 0x20;
         replace(&disk, &name(&of), &damaged).expect("written");
         let section = Stored::open(&disk, &of)
-            .and_then(|stored| stored.section(Family::from_number(1).expect("known"), Level::Hour));
+            .and_then(|stored| stored.section(Family::from_number(1).expect("known"), Level::Hour, Block(0)));
         assert!(section.is_none(), "byte {at}");
     }
     for length in 0..whole.len() {
