@@ -57,6 +57,7 @@ pub(crate) async fn stats(State(services): State<Services>) -> Result<Json<Value
         "producersForgotten": forgotten(&books),
         "sinceStart": since_start(&tally),
         "memory": services.admission.budget().status(),
+        "queries": services.engine.status(),
         "log": log(&books),
         "lake": lake_entry(&lake),
     })))

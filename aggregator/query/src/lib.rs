@@ -6,14 +6,14 @@
 //! [`derived`] makes `sessions` and `users` of visits, with [`segments`] by rule;
 //! [`answer`] turns the result into JSON; [`percentile`] and [`uuid_text`] are the functions we add.
 //!
-//! Reads only: [`guard`] refuses whatever is not a query.
+//! Reads only: [`guard`] refuses whatever is not a query. [`limits`] end what takes too long or too much.
 
 mod answer;
-mod budget_pool;
 mod derived;
 mod engine;
 mod guard;
 mod in_force;
+mod limits;
 mod percentile;
 mod provider;
 mod segments;
