@@ -8,7 +8,7 @@
 #                           requests against closing connections
 #
 # It installs what it needs: nginx and wrk (Debian), cargo-deny and cargo-nextest (crates.io), readers of Delta tables
-# and an S3-compatible server (PyPI, into folders of their own). Build products go to $CARGO_TARGET_DIR, by default a folder in the user's cache.
+#, an S3-compatible server and DuckDB (PyPI, into folders of their own). Build products go to $CARGO_TARGET_DIR, by default a folder in the user's cache.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
@@ -135,6 +135,7 @@ if [ "$mode" = --quick ]; then
 else
     counted "tests" cargo nextest run --workspace --locked --no-fail-fast
     counted "other readers of the tables" ./tests/readers/run.sh
+    counted "the same answers as DuckDB" ./tests/differential/run.sh
     counted "real clients" ./tests/clients/run.sh
     counted "closing connections" ./tests/load/keepalive.sh "$closing_requests"
     counted "fuzzing the decoders" ./tests/fuzz/run.sh "${RIDEALONG_FUZZ_SECONDS:-60}"

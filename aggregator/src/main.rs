@@ -22,6 +22,9 @@ const SALVAGE: &str = "salvage";
 fn main() -> ExitCode {
     let matches = command().get_matches();
     let Some((name, flags)) = matches.subcommand() else { unreachable!("clap requires a subcommand") };
+    if name == "openapi" {
+        return print(&ridealong_api::openapi());
+    }
     let (layered, config) = match configuration(flags) {
         Ok(read) => read,
         Err(faults) => return say(&faults.to_string(), BAD_CONFIGURATION),
@@ -52,6 +55,7 @@ fn command() -> Command {
         .subcommand(with_settings("serve", "Run the aggregator").arg(salvage))
         .subcommand(with_settings("check", "Check the configuration and say every fault"))
         .subcommand(with_settings("config", "Show every setting, its value and where it came from"))
+        .subcommand(Command::new("openapi").about("Print the description of the HTTP API (OpenAPI 3.1)"))
 }
 
 fn configuration(flags: &ArgMatches) -> Result<(Layered, Config), ridealong_common::settings::Faults> {

@@ -77,6 +77,15 @@ impl EventId {
     }
 }
 
+impl FromStr for EventId {
+    type Err = uuid::Error;
+
+    /// Of an id that is a UUID; see [`EventId::from_caller`] for what callers send.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Uuid::try_parse(text).map(|id| Self(id.as_u128()))
+    }
+}
+
 impl fmt::Display for EventId {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         Uuid::from_u128(self.0).hyphenated().fmt(out)

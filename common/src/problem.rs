@@ -5,7 +5,7 @@ use serde::Serialize;
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
 /// Stable types begin with this; what follows is documented one by one in the README of the API.
-const TYPE_PREFIX: &str = "urn:ridealong:problem:";
+pub const TYPE_PREFIX: &str = "urn:ridealong:problem:";
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {

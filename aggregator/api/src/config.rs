@@ -14,16 +14,26 @@ use ridealong_model::segment::SEGMENTS_MAX;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::description::problems::{Fails, JsonBody, Nothing, Setting, Settings as Kept};
+use crate::description::shapes::{Settings, SettingsChange};
 use crate::retention;
 use crate::services::Services;
 
 /// A hundred segments with long conditions.
 const BODY_BYTES_MAX: usize = 1 << 20;
 
+/// What is set
+#[utoipa::path(get, path = "/config", operation_id = "getConfig", tag = "settings",
+    responses((status = 200, body = Settings, description = "All of it"), Fails<Nothing>))]
 pub(crate) async fn get(State(services): State<Services>) -> Json<Value> {
     Json(shown(&services.catalog.settings(&services.tenant())))
 }
 
+/// Changes what is named, keeps the rest
+///
+/// In force, and durable, when answered.
+#[utoipa::path(put, path = "/config", operation_id = "putConfig", tag = "settings", request_body = SettingsChange,
+    responses((status = 200, body = Settings, description = "All of it, as it is now"), Fails<(JsonBody, Setting, Kept)>))]
 pub(crate) async fn put(
     State(services): State<Services>,
     headers: HeaderMap,

@@ -2,12 +2,25 @@
 
 use axum::Json;
 use axum::extract::State;
-use serde_json::{Value, json};
-
-use crate::services::Services;
 use ridealong_edge::Failure;
+use serde::Serialize;
+use utoipa::ToSchema;
 
-pub(crate) async fn flush(State(services): State<Services>) -> Result<Json<Value>, Failure> {
+use crate::description::problems::{Fails, Flush};
+use crate::services::Services;
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Flushed {
+    /// The log position up to which all rows lie in Delta tables
+    committed: u64,
+}
+
+/// Commits everything so far
+///
+/// Answered when everything acknowledged before lies in Delta tables, where other programs read it.
+#[utoipa::path(post, path = "/flush", operation_id = "flush", tag = "operation",
+    responses((status = 200, body = Flushed, description = "Committed"), Fails<Flush>))]
+pub(crate) async fn flush(State(services): State<Services>) -> Result<Json<Flushed>, Failure> {
     services.lake.flush().await.map_err(|error| Failure::unavailable("flush-failed", error.to_string()))?;
-    Ok(Json(json!({ "committed": services.lake.status().committed })))
+    Ok(Json(Flushed { committed: services.lake.status().committed }))
 }

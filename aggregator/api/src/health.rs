@@ -9,8 +9,9 @@ use ridealong_model::budget::Account;
 use ridealong_model::jobs::{JobStatus, JobsSource};
 use ridealong_model::query::{QueryError, QueryRequest};
 use serde::Serialize;
-use serde_json::json;
+use utoipa::ToSchema;
 
+use crate::description::problems::{Fails, Nothing};
 use crate::services::Services;
 
 /// Below this share of free disk the state is degraded.
@@ -22,28 +23,47 @@ const DISK_FREE_FAILING: f64 = 0.02;
 #[derive(Clone)]
 pub struct Disk(pub Arc<dyn Fn() -> std::io::Result<(u64, u64)> + Send + Sync>);
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-enum Status {
+#[schema(as = HealthStatus)]
+pub(crate) enum Status {
     Ok,
     Degraded,
     Failing,
 }
 
-#[derive(Debug, Serialize)]
-struct Check {
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = HealthCheck)]
+pub(crate) struct Check {
+    #[schema(example = "disk")]
     name: &'static str,
     status: Status,
+    /// As it is
     value: String,
+    /// From where on it is worse
     threshold: String,
 }
 
-/// The process runs.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Health {
+    /// The worst of all checks
+    status: Status,
+    uptime_seconds: u64,
+    checks: Vec<Check>,
+}
+
+/// Whether the process runs
+#[utoipa::path(get, path = "/healthz", operation_id = "alive", tag = "operation",
+    responses((status = 200, body = String, description = "It runs"), Fails<Nothing>))]
 pub(crate) async fn alive() -> &'static str {
     "ok\n"
 }
 
-/// It accepts, and answers queries.
+/// Whether it accepts, and answers queries
+#[utoipa::path(get, path = "/readyz", operation_id = "ready", tag = "operation",
+    responses((status = 200, body = String, description = "Ready"), (status = 503, body = String, description = "Not ready, and why"),
+        Fails<Nothing>))]
 pub(crate) async fn ready(State(services): State<Services>) -> (StatusCode, String) {
     match services.engine.query(&services.tenant(), QueryRequest::new("SELECT 1")).await {
         Ok(_) => (StatusCode::OK, "ready\n".into()),
@@ -51,7 +71,11 @@ pub(crate) async fn ready(State(services): State<Services>) -> (StatusCode, Stri
     }
 }
 
-pub(crate) async fn health(State(services): State<Services>) -> (StatusCode, Json<serde_json::Value>) {
+/// How well it is
+#[utoipa::path(get, path = "/health", operation_id = "health", tag = "operation",
+    responses((status = 200, body = Health, description = "`ok` or `degraded`"), (status = 503, body = Health, description = "`failing`"),
+        Fails<Nothing>))]
+pub(crate) async fn health(State(services): State<Services>) -> (StatusCode, Json<Health>) {
     let checks = [
         disk(&services),
         memory(&services),
@@ -60,9 +84,10 @@ pub(crate) async fn health(State(services): State<Services>) -> (StatusCode, Jso
         jobs(&services),
         queries(&services).await,
     ];
-    let worst = checks.iter().map(|check| check.status).max().unwrap_or(Status::Ok);
-    let code = if worst == Status::Failing { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
-    (code, Json(json!({ "status": worst, "uptimeSeconds": services.started.elapsed().as_secs(), "checks": checks })))
+    let status = checks.iter().map(|check| check.status).max().unwrap_or(Status::Ok);
+    let code = if status == Status::Failing { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+    let uptime_seconds = services.started.elapsed().as_secs();
+    (code, Json(Health { status, uptime_seconds, checks: checks.into() }))
 }
 
 fn disk(services: &Services) -> Check {

@@ -11,34 +11,90 @@ use ridealong_common::settings::nearest;
 use ridealong_common::time::Timestamp;
 use ridealong_edge::Failure;
 use ridealong_edge::parameters::Parameters;
-use ridealong_model::jobs::{Job, JobState, JobStatus, JobsSource, LastRun};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use ridealong_model::jobs::{Job, JobState, JobStatus, JobsSource, LastRun, Outcome};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
+use crate::description::problems::{Fails, JobRun, NamedJob, Nothing, Parameter};
 use crate::services::Services;
 
 /// Below the limit of every request; who asks gets an answer rather than a timeout.
 const WAIT_MAX: Duration = Duration::from_secs(50);
 
-pub(crate) async fn list(State(services): State<Services>) -> Json<Value> {
-    Json(json!({ "data": services.jobs.jobs().iter().map(shown).collect::<Vec<_>>(), "nextCursor": null }))
+/// How a job stands
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Job)]
+pub(crate) struct Shown {
+    #[schema(example = "compact")]
+    name: &'static str,
+    /// `idle`, `waiting` or `running`
+    #[schema(example = "idle")]
+    state: &'static str,
+    /// Null: only when somebody asks
+    every_seconds: Option<u64>,
+    runs: u64,
+    failures: u64,
+    #[schema(format = DateTime)]
+    running_since: Option<String>,
+    #[schema(format = DateTime)]
+    last_started: Option<String>,
+    #[schema(format = DateTime)]
+    last_finished: Option<String>,
+    last_duration_ms: Option<u64>,
+    /// `tables`, `filesRemoved`, `filesAdded`, `rows`, `bytes` that it changed
+    #[schema(value_type = Option<Object>)]
+    last_result: Option<Outcome>,
+    last_error: Option<String>,
+    #[schema(format = DateTime)]
+    next_run: Option<String>,
 }
 
-pub(crate) async fn one(State(services): State<Services>, Path(name): Path<String>) -> Result<Json<Value>, Failure> {
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Jobs)]
+pub(crate) struct List {
+    data: Vec<Shown>,
+    /// Always null: there are few
+    next_cursor: Option<String>,
+}
+
+/// How all jobs stand
+#[utoipa::path(get, path = "/jobs", operation_id = "listJobs", tag = "operation",
+    responses((status = 200, body = List, description = "All of them"), Fails<Nothing>))]
+pub(crate) async fn list(State(services): State<Services>) -> Json<List> {
+    Json(List { data: services.jobs.jobs().iter().map(shown).collect(), next_cursor: None })
+}
+
+/// How one job stands
+#[utoipa::path(get, path = "/jobs/{name}", operation_id = "getJob", tag = "operation",
+    params(("name" = String, Path, description = "`compact`, `rewrite`, `archive`, `retain` or `vacuum`", example = "compact")),
+    responses((status = 200, body = Shown, description = "How it stands"), Fails<NamedJob>))]
+pub(crate) async fn one(State(services): State<Services>, Path(name): Path<String>) -> Result<Json<Shown>, Failure> {
     Ok(Json(shown(&status(&services, known(&name)?)?)))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct Asked {
+    /// Whether to answer only when the run has ended
+    #[param(default = true)]
     wait: Option<bool>,
 }
 
+/// Runs a job now
+///
+/// A run that begins after the request. 200 when it has ended; 202, with `wait=false` or after 50 s, when it has not.
+#[utoipa::path(post, path = "/jobs/{name}/run", operation_id = "runJob", tag = "operation",
+    params(("name" = String, Path, description = "`compact`, `rewrite`, `archive`, `retain` or `vacuum`", example = "compact"), Asked),
+    responses((status = 200, body = Shown, description = "It has ended"), (status = 202, body = Shown, description = "It goes on"),
+        Fails<(NamedJob, Parameter, JobRun)>))]
 pub(crate) async fn run(
     State(services): State<Services>,
     Path(name): Path<String>,
     Parameters(asked): Parameters<Asked>,
-) -> Result<(StatusCode, Json<Value>), Failure> {
+) -> Result<(StatusCode, Json<Shown>), Failure> {
     let job = known(&name)?;
     let answer = services.jobs.ask(job).map_err(|error| Failure::unavailable("busy", error.to_string()))?;
     let begun = || Ok((StatusCode::ACCEPTED, Json(shown(&status(&services, job)?))));
@@ -70,26 +126,26 @@ fn status(services: &Services, job: Job) -> Result<JobStatus, Failure> {
     services.jobs.status(job).ok_or_else(|| Failure::unavailable("no-jobs", "jobs are not run here"))
 }
 
-fn shown(status: &JobStatus) -> Value {
+fn shown(status: &JobStatus) -> Shown {
     let time = |micros: Option<i64>| micros.map(|micros| Timestamp(micros).to_string());
     let since = match status.state {
         JobState::Running { since_us } => Some(since_us),
         _ => None,
     };
     let last = status.last.as_ref();
-    let result = last.map(|run| run.result.as_ref());
-    json!({
-        "name": status.job.name(),
-        "state": status.state.name(),
-        "everySeconds": status.every.map(|every| every.as_secs()),
-        "runs": status.runs,
-        "failures": status.failures,
-        "runningSince": time(since),
-        "lastStarted": time(last.map(|run| run.started_us)),
-        "lastFinished": time(last.map(|run| run.finished_us)),
-        "lastDurationMs": last.map(LastRun::duration_ms),
-        "lastResult": result.and_then(Result::ok),
-        "lastError": result.and_then(Result::err),
-        "nextRun": time(status.next_us),
-    })
+    let result = last.map(|run| run.result.clone());
+    Shown {
+        name: status.job.name(),
+        state: status.state.name(),
+        every_seconds: status.every.map(|every| every.as_secs()),
+        runs: status.runs,
+        failures: status.failures,
+        running_since: time(since),
+        last_started: time(last.map(|run| run.started_us)),
+        last_finished: time(last.map(|run| run.finished_us)),
+        last_duration_ms: last.map(LastRun::duration_ms),
+        last_result: result.clone().and_then(Result::ok),
+        last_error: result.and_then(Result::err).map(|failure| failure.0),
+        next_run: time(status.next_us),
+    }
 }

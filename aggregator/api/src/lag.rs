@@ -3,21 +3,41 @@
 use ridealong_common::time::Timestamp;
 use ridealong_ingest::Ingest;
 use ridealong_model::lake::LakeStatus;
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// How far behind, in milliseconds
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Lag {
+    /// Age of the oldest acknowledged row that no query sees; 0 when there is none
+    readable_ms: u64,
+    /// Age of the oldest acknowledged row that is not in Delta; 0 when there is none
+    committed_ms: u64,
+    tables: Vec<TableLag>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct TableLag {
+    tenant: String,
+    table: &'static str,
+    /// Age of the newest row by its own time; null while there is none
+    event_time_ms: Option<u64>,
+    committed_ms: u64,
+}
 
 /// By receipt: the age of the oldest acknowledged row that is not yet there; 0 when none is missing. By event time: the
 /// age of the newest event; null while there is none.
-pub(crate) fn of(ingest: &Ingest, lake: &LakeStatus, now: Timestamp) -> Value {
-    let tables = lake.tables.iter().map(|table| {
-        json!({
-            "tenant": table.tenant,
-            "table": table.table,
-            "eventTimeMs": table.newest_us.map(|newest| milliseconds(now, newest)),
-            "committedMs": age(now, table.oldest_hot_received_us),
-        })
+pub(crate) fn of(ingest: &Ingest, lake: &LakeStatus, now: Timestamp) -> Lag {
+    let tables = lake.tables.iter().map(|table| TableLag {
+        tenant: table.tenant.clone(),
+        table: table.table,
+        event_time_ms: table.newest_us.map(|newest| milliseconds(now, newest)),
+        committed_ms: age(now, table.oldest_hot_received_us),
     });
-    let (readable, committed) = by_receipt(ingest, lake, now);
-    json!({ "readableMs": readable, "committedMs": committed, "tables": tables.collect::<Vec<_>>() })
+    let (readable_ms, committed_ms) = by_receipt(ingest, lake, now);
+    Lag { readable_ms, committed_ms, tables: tables.collect() }
 }
 
 /// Until readable and until in Delta, ms.

@@ -1,11 +1,12 @@
 //! HTTP of the aggregator. Adapters only: a handler translates a request, calls one service, translates the answer. HTTP
 //! words stay here; SQL words that are part of an endpoint's meaning stay beside it.
 //!
-//! [`router`] is the map of all paths.
+//! [`router`] is the map of all paths, [`description`] what they say of themselves.
 
 mod batches;
 mod config;
-mod event;
+mod cursor;
+mod description;
 mod events;
 mod failure;
 mod flush;
@@ -13,6 +14,7 @@ mod health;
 mod jobs;
 mod lag;
 mod mutations;
+mod parameter;
 mod performance;
 mod prometheus;
 mod quarantine;
@@ -22,7 +24,8 @@ mod retention;
 mod router;
 mod services;
 mod stats;
+mod track;
 
 pub use health::Disk;
-pub use router::router;
+pub use router::{openapi, router};
 pub use services::{Limits, Services};

@@ -7,10 +7,13 @@ use axum::extract::State;
 use ridealong_common::settings::FromSetting;
 use ridealong_common::time::Timestamp;
 use ridealong_model::query::{QueryRequest, ROWS_MAX};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
+use crate::description::problems::{Fails, Parameter, Tables};
 use crate::failure::unanswered;
+use crate::parameter::invalid;
 use crate::services::Services;
 use ridealong_edge::Failure;
 use ridealong_edge::parameters::Parameters;
@@ -18,31 +21,75 @@ use ridealong_edge::parameters::Parameters;
 const WINDOW_DEFAULT: Duration = Duration::from_secs(300);
 const WINDOW_MAX: Duration = Duration::from_secs(24 * 3600);
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct Filter {
     service: Option<String>,
     route: Option<String>,
+    /// How far back, 1s to 24h
+    #[param(format = "duration-to-a-day", default = "5m", example = "5m")]
     window: Option<String>,
 }
 
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Performance {
+    window_seconds: u64,
+    /// Those with most requests first
+    routes: Vec<Route>,
+    hosts: Vec<Host>,
+}
+
+/// Requests of one route of one service; times in milliseconds, percentiles within 1 %
+#[derive(Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Route {
+    service: Option<String>,
+    route: Option<String>,
+    count: u64,
+    /// 0 to 1
+    error_rate: Option<f64>,
+    p50: Option<f64>,
+    p90: Option<f64>,
+    p95: Option<f64>,
+    p99: Option<f64>,
+    max: Option<f64>,
+}
+
+/// A host: CPU on average, the rest as last seen
+#[derive(Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Host {
+    host: Option<String>,
+    service: Option<String>,
+    /// 0 to 1
+    cpu_utilization: Option<f64>,
+    memory_used_bytes: Option<u64>,
+    memory_total_bytes: Option<u64>,
+    disk_used_bytes: Option<u64>,
+    disk_total_bytes: Option<u64>,
+}
+
+/// Latency and errors by service and route, and the hosts
+#[utoipa::path(get, path = "/performance", operation_id = "performance", tag = "query", params(Filter),
+    responses((status = 200, body = Performance, description = "Of the window"), Fails<(Parameter, Tables)>))]
 pub(crate) async fn performance(
     State(services): State<Services>,
     Parameters(filter): Parameters<Filter>,
-) -> Result<Json<Value>, Failure> {
+) -> Result<Json<Performance>, Failure> {
     let window = window(filter.window.as_deref())?;
     let since = Timestamp(Timestamp::now().micros() - window.as_micros() as i64);
     let routes = rows(&services, routes(&filter, since)).await?;
     let hosts = rows(&services, hosts(&filter, since)).await?;
-    Ok(Json(json!({ "windowSeconds": window.as_secs(), "routes": routes, "hosts": hosts })))
+    Ok(Json(Performance { window_seconds: window.as_secs(), routes, hosts }))
 }
 
 fn window(text: Option<&str>) -> Result<Duration, Failure> {
-    let invalid = |problem: String| Failure::new(400, "invalid-parameter", "Parameter is not valid", problem);
     let window = text.map_or(Ok(WINDOW_DEFAULT), Duration::from_setting);
     let window = window.map_err(|problem| invalid(format!("window {problem}")))?;
     if window.is_zero() || window > WINDOW_MAX {
-        return Err(invalid("window must lie between 1s and 24h".into()));
+        return Err(invalid("window must lie between 1s and 24h"));
     }
     Ok(window)
 }
@@ -86,7 +133,8 @@ fn hosts(filter: &Filter, since: Timestamp) -> QueryRequest {
     request
 }
 
-async fn rows(services: &Services, request: QueryRequest) -> Result<Value, Failure> {
+async fn rows<T: DeserializeOwned>(services: &Services, request: QueryRequest) -> Result<Vec<T>, Failure> {
     let answer = services.engine.query(&services.tenant(), request).await.map_err(unanswered)?;
-    Ok(serde_json::from_slice(&answer.rows_json).unwrap_or_default())
+    let unread = |error: serde_json::Error| Failure::new(500, "query-failed", "Query failed", error.to_string());
+    serde_json::from_slice(&answer.rows_json).map_err(unread)
 }

@@ -12,6 +12,7 @@ use ridealong_model::lake::LakeStatus;
 use ridealong_model::query::QueryStatus;
 use ridealong_wal::{Books, ProducerBooks, TableBooks};
 
+use crate::description::problems::{Fails, Nothing};
 use crate::lag;
 use crate::services::Services;
 
@@ -19,6 +20,11 @@ use crate::services::Services;
 type Of<T> = fn(&T) -> u64;
 type ByReason = fn(&DoorTally) -> &BTreeMap<&'static str, u64>;
 
+/// Its own numbers
+///
+/// The totals of `/stats` in Prometheus' text format.
+#[utoipa::path(get, path = "/metrics", operation_id = "prometheus", tag = "operation",
+    responses((status = 200, body = String, content_type = "text/plain", description = "Text format 0.0.4"), Fails<Nothing>))]
 pub(crate) async fn metrics(State(services): State<Services>) -> Text {
     let ingest = services.ingest.clone();
     let books = tokio::task::spawn_blocking(move || ingest.books()).await.unwrap_or_default();

@@ -1,7 +1,6 @@
 //! `/quarantine`: what was set aside, to be looked at, corrected, and let in again.
 //! SQL shows of each event the row that is in force.
 
-mod cursor;
 mod filter;
 mod shape;
 
@@ -16,15 +15,20 @@ use ridealong_edge::body::json as read_json;
 use ridealong_edge::parameters::Parameters;
 use ridealong_ingest::{PAYLOAD_BYTES_MAX, QuarantineRow, ReplayReceipt, Replayed, Standing};
 use ridealong_model::query::QueryRequest;
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
+use crate::cursor::{Cursor, NEWEST_FIRST};
+use crate::description::problems::{
+    Fails, JsonBody, Log, Parameter, Replay as Replaying, SetAside, SetAsideChange, Tables,
+};
 use crate::failure::{refused, unanswered};
+use crate::parameter::{self, invalid};
 use crate::services::Services;
 
-use self::cursor::Cursor;
-use self::filter::{Asked, Filter, invalid};
-use self::shape::{of_answer, shown};
+use self::filter::{Asked, Filter};
+use self::shape::{Shown, of_answer, shown};
 
 const LIMIT_DEFAULT: usize = 50;
 const LIMIT_MAX: usize = 200;
@@ -35,39 +39,61 @@ const REPLAY_TIME_MAX: Duration = Duration::from_secs(20);
 /// Results shown of one replay.
 const RESULTS_MAX: usize = 1_000;
 
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Page {
+    /// Newest first
+    data: Vec<Shown>,
+    /// Null: this was the last page
+    next_cursor: Option<String>,
+}
+
+/// Events that were set aside
+#[utoipa::path(get, path = "/quarantine", operation_id = "listQuarantine", tag = "quarantine", params(Asked),
+    responses((status = 200, body = Page, description = "A page"), Fails<(Parameter, Tables)>))]
 pub(crate) async fn list(
     State(services): State<Services>,
     Parameters(asked): Parameters<Asked>,
-) -> Result<Json<Value>, Failure> {
-    let limit = asked.limit.unwrap_or(LIMIT_DEFAULT);
-    if limit == 0 || limit > LIMIT_MAX {
-        return Err(invalid(format!("limit must lie between 1 and {LIMIT_MAX}")));
-    }
+) -> Result<Json<Page>, Failure> {
+    let limit = parameter::limit(asked.limit, LIMIT_DEFAULT, LIMIT_MAX)?;
     let (rows, next) = page(&services, Filter::checked(asked)?, limit).await?;
-    let next = next.map(|cursor| cursor.to_string());
-    Ok(Json(json!({ "data": rows.iter().map(shown).collect::<Vec<_>>(), "nextCursor": next })))
+    let next_cursor = next.map(|cursor| cursor.to_string());
+    Ok(Json(Page { data: rows.iter().map(shown).collect(), next_cursor }))
 }
 
+/// One event that was set aside
+#[utoipa::path(get, path = "/quarantine/{eventId}", operation_id = "getQuarantined", tag = "quarantine",
+    params(("eventId" = String, Path, max_length = 1_024)),
+    responses((status = 200, body = Shown, description = "As it stands"), Fails<(Parameter, SetAside, Tables)>))]
 pub(crate) async fn one(
     State(services): State<Services>,
     Path(event_id): Path<String>,
-) -> Result<Json<Value>, Failure> {
+) -> Result<Json<Shown>, Failure> {
     Ok(Json(shown(&in_force(&services, event_id).await?)))
 }
 
-#[derive(Deserialize)]
+/// Either the corrected event, or what becomes of it
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Change {
+#[schema(as = QuarantineChange, example = json!({"status": "discarded"}))]
+pub(crate) struct Change {
     payload: Option<Map<String, Value>>,
+    /// `discarded` or `open`
+    #[schema(example = "discarded")]
     status: Option<String>,
 }
 
+/// Corrects or discards what was set aside
+#[utoipa::path(patch, path = "/quarantine/{eventId}", operation_id = "changeQuarantined", tag = "quarantine",
+    params(("eventId" = String, Path, max_length = 1_024)), request_body = Change,
+    responses((status = 200, body = Shown, description = "As it stands"),
+        Fails<((Parameter, JsonBody), (SetAside, SetAsideChange), Tables, Log)>))]
 pub(crate) async fn change(
     State(services): State<Services>,
     Path(event_id): Path<String>,
     headers: HeaderMap,
     body: Body,
-) -> Result<Json<Value>, Failure> {
+) -> Result<Json<Shown>, Failure> {
     let held = services.bodies.read(&headers, body, PAYLOAD_BYTES_MAX + 1_024).await?;
     let change: Change = read_json(&held.bytes)?;
     let mut row = in_force(&services, event_id).await?;
@@ -96,10 +122,13 @@ pub(crate) async fn change(
     Ok(Json(shown(&in_force(&services, id).await?)))
 }
 
-#[derive(Deserialize)]
+/// Which ones: by their ids, by reason or table, or all that are open or corrected
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Replay {
+#[schema(as = ReplayAsked, example = json!({"reason": "bad_time", "dryRun": false}))]
+pub(crate) struct Replay {
     #[serde(default)]
+    #[schema(max_items = 5_000)]
     ids: Vec<String>,
     reason: Option<String>,
     table: Option<String>,
@@ -107,6 +136,7 @@ struct Replay {
     all: bool,
     /// A dry run first, unless it says otherwise.
     #[serde(default = "yes")]
+    #[schema(default = true)]
     dry_run: bool,
 }
 
@@ -114,11 +144,50 @@ fn yes() -> bool {
     true
 }
 
+/// What came of a replay
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = ReplayAnswer)]
+pub(crate) struct ReplayAnswer {
+    dry_run: bool,
+    total: usize,
+    stored: usize,
+    would_store: usize,
+    duplicate: usize,
+    /// Faulty as before
+    quarantined: usize,
+    /// Whether some are left for another replay
+    more: bool,
+    /// The first 1,000
+    results: Vec<ReplayResult>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ReplayResult {
+    #[schema(format = "uuid")]
+    event_id: String,
+    /// `stored`, `would_store`, `duplicate` or `quarantined`
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    error: Option<String>,
+}
+
+/// Lets in again what was set aside
+///
+/// As it is now, with the id it was set aside with, so it is stored once. A dry run unless `dryRun` is false.
+#[utoipa::path(post, path = "/quarantine/replay", operation_id = "replayQuarantined", tag = "quarantine",
+    request_body = Replay,
+    responses((status = 200, body = ReplayAnswer, description = "What came of it"), Fails<(JsonBody, Replaying, Tables, Log)>))]
 pub(crate) async fn replay(
     State(services): State<Services>,
     headers: HeaderMap,
     body: Body,
-) -> Result<Json<Value>, Failure> {
+) -> Result<Json<ReplayAnswer>, Failure> {
     let held = services.bodies.read(&headers, body, 1 << 20).await?;
     let asked: Replay = read_json(&held.bytes)?;
     if asked.ids.is_empty() && asked.reason.is_none() && asked.table.is_none() && !asked.all {
@@ -144,29 +213,30 @@ pub(crate) async fn replay(
     Ok(Json(answer(&receipts, is_dry, more)))
 }
 
-fn answer(receipts: &[ReplayReceipt], is_dry: bool, more: bool) -> Value {
+fn answer(receipts: &[ReplayReceipt], dry_run: bool, more: bool) -> ReplayAnswer {
     let count = |is: fn(&Replayed) -> bool| receipts.iter().filter(|receipt| is(&receipt.replayed)).count();
-    let result = |receipt: &ReplayReceipt| {
-        let id = receipt.event_id.to_string();
-        match &receipt.replayed {
-            Replayed::Stored if is_dry => json!({ "eventId": id, "status": "would_store" }),
-            Replayed::Stored => json!({ "eventId": id, "status": "stored" }),
-            Replayed::Duplicate => json!({ "eventId": id, "status": "duplicate" }),
-            Replayed::Faulty { reason, detail } => {
-                json!({ "eventId": id, "status": "quarantined", "reason": reason, "error": detail })
-            }
-        }
+    let sound = count(|it| *it == Replayed::Stored);
+    ReplayAnswer {
+        dry_run,
+        total: receipts.len(),
+        stored: if dry_run { 0 } else { sound },
+        would_store: if dry_run { sound } else { 0 },
+        duplicate: count(|it| *it == Replayed::Duplicate),
+        quarantined: count(|it| matches!(it, Replayed::Faulty { .. })),
+        more,
+        results: receipts.iter().take(RESULTS_MAX).map(|receipt| result(receipt, dry_run)).collect(),
+    }
+}
+
+fn result(receipt: &ReplayReceipt, dry_run: bool) -> ReplayResult {
+    let event_id = receipt.event_id.to_string();
+    let (status, reason, error) = match &receipt.replayed {
+        Replayed::Stored if dry_run => ("would_store", None, None),
+        Replayed::Stored => ("stored", None, None),
+        Replayed::Duplicate => ("duplicate", None, None),
+        Replayed::Faulty { reason, detail } => ("quarantined", Some(reason.to_string()), Some(detail.to_string())),
     };
-    json!({
-        "dryRun": is_dry,
-        "total": receipts.len(),
-        "stored": if is_dry { 0 } else { count(|it| *it == Replayed::Stored) },
-        "wouldStore": if is_dry { count(|it| *it == Replayed::Stored) } else { 0 },
-        "duplicate": count(|it| *it == Replayed::Duplicate),
-        "quarantined": count(|it| matches!(it, Replayed::Faulty { .. })),
-        "more": more,
-        "results": receipts.iter().take(RESULTS_MAX).map(result).collect::<Vec<_>>(),
-    })
+    ReplayResult { event_id, status, reason, error }
 }
 
 /// The row of an event that is in force.
@@ -186,7 +256,7 @@ async fn page(
     let (conditions, params) = filter.conditions();
     let sql = format!(
         r#"SELECT event_id, "timestamp", source_table, reason, detail, payload, source, event_type, status, revision
-           FROM quarantine WHERE {conditions} ORDER BY "timestamp" DESC, event_id DESC LIMIT {}"#,
+           FROM quarantine WHERE {conditions} ORDER BY {NEWEST_FIRST} LIMIT {}"#,
         limit + 1
     );
     let request =
@@ -195,6 +265,6 @@ async fn page(
     let mut rows = of_answer(&answer.rows_json)?;
     let more = rows.len() > limit;
     rows.truncate(limit);
-    let next = rows.last().filter(|_| more).map(Cursor::after);
+    let next = rows.last().filter(|_| more).map(|row| Cursor { timestamp: row.timestamp, event_id: row.event_id });
     Ok((rows, next))
 }

@@ -11,7 +11,10 @@ use ridealong_model::query::{
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
+use crate::description::problems::{Fails, JsonBody, Sql};
+use crate::description::shapes::QueryAnswered;
 use crate::failure::unanswered;
 use crate::services::Services;
 use ridealong_edge::Failure;
@@ -20,16 +23,32 @@ use ridealong_edge::body::json as read_json;
 /// The statement in JSON, its escapes, and the parameters.
 const BODY_BYTES_MAX: usize = 4 * SQL_BYTES_MAX;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct QueryBody {
+#[schema(example = json!({
+    "sql": "SELECT route, count(*) AS requests FROM requests WHERE service = $1 GROUP BY 1 ORDER BY 2 DESC",
+    "params": ["shop"], "timeoutMs": 5_000, "maxRows": 100,
+}))]
+pub(crate) struct QueryBody {
+    /// One statement that reads, at most 64 KiB
+    #[schema(format = "sql", min_length = 1, max_length = 65_536)]
     sql: String,
+    /// Values for `$1`, `$2` …: texts, numbers, true, false or null
     #[serde(default)]
+    #[schema(value_type = Vec<crate::description::shapes::Scalar>)]
     params: Vec<Value>,
+    #[schema(minimum = 1, maximum = 30_000, default = 10_000)]
     timeout_ms: Option<u64>,
+    #[schema(minimum = 1, maximum = 10_000, default = 1_000)]
     max_rows: Option<usize>,
 }
 
+/// Runs SQL
+///
+/// One statement over one snapshot of the caller's tables; it sees every row acknowledged before. Reads only. Text in the
+/// dialect of PostgreSQL; `properties->>'key'` reads a property.
+#[utoipa::path(post, path = "/query", operation_id = "query", tag = "query", request_body = QueryBody,
+    responses((status = 200, body = QueryAnswered, description = "Its rows"), Fails<(JsonBody, Sql)>))]
 pub(crate) async fn query(
     State(services): State<Services>,
     headers: HeaderMap,

@@ -10,15 +10,26 @@ use ridealong_edge::Failure;
 use ridealong_edge::body::json;
 use serde_json::{Map, Value};
 
+use crate::description::problems::{Fails, JsonBody, Nothing, Retention as Rules, Settings as Kept};
+use crate::description::shapes::RetentionRules;
 use crate::services::Services;
 
 /// A few tables with two durations each.
 const BODY_BYTES_MAX: usize = 16 << 10;
 
+/// How long rows are kept
+#[utoipa::path(get, path = "/retention", operation_id = "getRetention", tag = "settings",
+    responses((status = 200, body = RetentionRules, description = "By table"), Fails<Nothing>))]
 pub(crate) async fn get(State(services): State<Services>) -> Json<Retentions> {
     Json(services.catalog.settings(&services.tenant()).retention.clone())
 }
 
+/// Sets how long rows are kept
+///
+/// All of it: a table that is not named keeps its rows for ever. Days go whole, by `timestamp`. `archiveAfter` needs an aggregator with
+/// `--archive`.
+#[utoipa::path(put, path = "/retention", operation_id = "putRetention", tag = "settings", request_body = RetentionRules,
+    responses((status = 200, body = RetentionRules, description = "As it is now"), Fails<(JsonBody, Rules, Kept)>))]
 pub(crate) async fn put(
     State(services): State<Services>,
     headers: HeaderMap,

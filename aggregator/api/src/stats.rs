@@ -9,19 +9,90 @@ use axum::extract::State;
 use ridealong_common::table::Table;
 use ridealong_common::time::Timestamp;
 use ridealong_ingest::{Door, DoorTally, TallySnapshot};
+use ridealong_model::budget::BudgetStatus;
 use ridealong_model::lake::{LakeStatus, TableStatus};
+use ridealong_model::query::QueryStatus;
 use ridealong_model::tenant::TenantId;
 use ridealong_wal::{Books, Conflict, ProducerBooks, RowCounts, TableBooks};
+use serde::Serialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
-use crate::lag;
+use crate::description::problems::{BooksRead, Fails};
+use crate::lag::{self, Lag};
 use crate::services::Services;
 use ridealong_edge::Failure;
 
 /// Producers listed, those with something wrong first and then the last seen; the totals are of all.
 const PRODUCERS_MAX: usize = 1_000;
 
-pub(crate) async fn stats(State(services): State<Services>) -> Result<Json<Value>, Failure> {
+/// The books
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Stats {
+    uptime_seconds: u64,
+    /// Since when `doors`, `refused` and `sinceStart` count; the rest counts for ever
+    #[schema(format = DateTime)]
+    since: String,
+    /// Rows that producers said they had numbered
+    announced: u64,
+    received: u64,
+    stored: u64,
+    duplicate: u64,
+    quarantined: u64,
+    /// Announced and not arrived
+    missing: u64,
+    refused: Refused,
+    dropped: Dropped,
+    deleted: u64,
+    /// Times that the same numbers came again with other content
+    conflicts: u64,
+    /// Both sides of announced = stored + duplicate + quarantined + missing + given up, counted apart
+    #[schema(value_type = Object)]
+    balance: Value,
+    lag: Lag,
+    #[schema(value_type = Vec<Object>)]
+    doors: Vec<Value>,
+    #[schema(value_type = Vec<Object>)]
+    tables: Vec<Value>,
+    /// At most 1,000, those with something wrong first
+    #[schema(value_type = Vec<Object>)]
+    producers: Vec<Value>,
+    producers_total: usize,
+    #[schema(value_type = Object)]
+    producers_forgotten: Value,
+    #[schema(value_type = Object)]
+    since_start: Value,
+    /// Of the whole process, in bytes
+    #[schema(value_type = Object)]
+    memory: BudgetStatus,
+    /// Of the whole process, since it began
+    #[schema(value_type = Object)]
+    queries: QueryStatus,
+    #[schema(value_type = Object)]
+    log: Value,
+    #[schema(value_type = Object)]
+    lake: Value,
+}
+
+/// Not taken, since the process began
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Refused {
+    frames: u64,
+    events: u64,
+}
+
+/// Stored once, and gone
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Dropped {
+    unreadable: u64,
+    retention: u64,
+}
+
+/// What became of every row
+#[utoipa::path(get, path = "/stats", operation_id = "stats", tag = "operation",
+    responses((status = 200, body = Stats, description = "As of one moment of the log"), Fails<BooksRead>))]
+pub(crate) async fn stats(State(services): State<Services>) -> Result<Json<Stats>, Failure> {
     let ingest = services.ingest.clone();
     let books = tokio::task::spawn_blocking(move || ingest.books()).await;
     let books = books.map_err(|error| Failure::unavailable("no-books", error.to_string()))?;
@@ -34,33 +105,32 @@ pub(crate) async fn stats(State(services): State<Services>) -> Result<Json<Value
     let sent = || books.tables.iter().filter(|table| table.table != Table::Quarantine);
     let sum = |of: fn(&TableBooks) -> u64| sent().map(of).sum::<u64>();
     let of_producers = |of: fn(&ProducerBooks) -> u64| books.producers.iter().map(of).sum::<u64>();
-    Ok(Json(json!({
-        "uptimeSeconds": services.started.elapsed().as_secs(),
-        "since": tally.since.to_string(),
-        "announced": of_producers(|producer| producer.announced),
-        "received": sum(TableBooks::received),
-        "stored": sum(|table| table.rows_stored),
-        "duplicate": sum(|table| table.rows_duplicate),
-        "quarantined": sum(|table| table.rows_quarantined),
-        "missing": of_producers(|producer| producer.missing),
-        "refused": { "frames": doors[0].refused_batches.values().sum::<u64>(), "events": doors[1].refused_rows() },
-        "dropped": { "unreadable": lake.unreadable, "retention": retained(&lake) },
-        "deleted": sum_of(&lake, |table| table.deleted),
-        "conflicts": books.conflicts,
-        "balance": balance(&books),
-        "lag": lag::of(&services.ingest, &lake, Timestamp::now()),
-        "doors": tally.doors.iter().map(|((tenant, door), counts)| doors_entry(tenant.as_str(), *door, counts))
-            .collect::<Vec<_>>(),
-        "tables": books.tables.iter().map(table).collect::<Vec<_>>(),
-        "producers": producers(&books),
-        "producersTotal": books.producers.len(),
-        "producersForgotten": forgotten(&books),
-        "sinceStart": since_start(&tally),
-        "memory": services.admission.budget().status(),
-        "queries": services.engine.status(),
-        "log": log(&books),
-        "lake": lake_entry(&lake),
-    })))
+    Ok(Json(Stats {
+        uptime_seconds: services.started.elapsed().as_secs(),
+        since: tally.since.to_string(),
+        announced: of_producers(|producer| producer.announced),
+        received: sum(TableBooks::received),
+        stored: sum(|table| table.rows_stored),
+        duplicate: sum(|table| table.rows_duplicate),
+        quarantined: sum(|table| table.rows_quarantined),
+        missing: of_producers(|producer| producer.missing),
+        refused: Refused { frames: doors[0].refused_batches.values().sum(), events: doors[1].refused_rows() },
+        dropped: Dropped { unreadable: lake.unreadable, retention: retained(&lake) },
+        deleted: sum_of(&lake, |table| table.deleted),
+        conflicts: books.conflicts,
+        balance: balance(&books),
+        lag: lag::of(&services.ingest, &lake, Timestamp::now()),
+        doors: tally.doors.iter().map(|((of, door), counts)| doors_entry(of.as_str(), *door, counts)).collect(),
+        tables: books.tables.iter().map(table).collect(),
+        producers: producers(&books),
+        producers_total: books.producers.len(),
+        producers_forgotten: forgotten(&books),
+        since_start: since_start(&tally),
+        memory: services.admission.budget().status(),
+        queries: services.engine.status(),
+        log: log(&books),
+        lake: lake_entry(&lake),
+    }))
 }
 
 /// Rows that were stored and are gone because their time was over, of the tables that `stored` counts.

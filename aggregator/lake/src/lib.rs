@@ -38,6 +38,9 @@ mod vacuum;
 mod visits;
 mod write;
 
+#[cfg(test)]
+mod entries;
+
 pub use delta::DeltaError;
 pub use lake::{Lake, OpenError};
 pub use mutations::Mutation;

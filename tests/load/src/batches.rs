@@ -13,7 +13,7 @@ use ridealong_common::frame::MEDIA_TYPE;
 use ridealong_common::time::Timestamp;
 
 use crate::delivery::Door;
-use crate::frames::{Cut, Encoded, Kind, of_producer};
+use crate::frames::{Cut, Encoded, Kind, Times, of_producer};
 use crate::measured::{How, Load, measure};
 use crate::target::Which;
 use crate::tracked::Tracked;
@@ -105,6 +105,7 @@ pub async fn frames(make: &Make, service: &str) -> Result<Vec<Vec<Encoded>>> {
             rows_a_frame: make.frame_rows,
             rows_a_chunk: make.chunk_rows,
             whole: make.whole,
+            times: Times::Now,
         };
         let (lines, service, seed) = (lines.clone(), service.to_owned(), make.seed.wrapping_add(at));
         making.push(tokio::task::spawn_blocking(move || of_producer(cut, &service, &lines, seed)));

@@ -14,7 +14,7 @@ use ridealong_common::time::Timestamp;
 
 use crate::access_log::Line;
 use crate::tracked::Tracked;
-use crate::workload::Workload;
+use crate::workload::{self, Workload};
 
 /// What the rows are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -51,6 +51,16 @@ pub struct Cut {
     pub rows_a_chunk: u64,
     /// Requests with all that an agent records by default, drawn from the log.
     pub whole: bool,
+    pub times: Times,
+}
+
+/// When the rows of a producer happened.
+#[derive(Clone, Copy)]
+pub enum Times {
+    /// From now on, as densely as a busy agent sees them.
+    Now,
+    /// From then on, so far apart on average; events in sessions, as visitors make them.
+    Past { start: Timestamp, gap_us: f64 },
 }
 
 /// A frame as it is sent.
@@ -93,7 +103,10 @@ enum Rows<'a> {
 
 impl<'a> Rows<'a> {
     fn new(cut: Cut, service: &str, lines: &'a [Line], seed: u64) -> Self {
-        let start = Timestamp::now();
+        let (start, gap_us) = match cut.times {
+            Times::Now => (Timestamp::now(), workload::GAP_US),
+            Times::Past { start, gap_us } => (start, gap_us),
+        };
         match cut.kind {
             Kind::Requests => {
                 let resource = Resource {
@@ -102,9 +115,12 @@ impl<'a> Rows<'a> {
                     environment: Some("load".to_owned()),
                     host: format!("host-{seed}"),
                 };
-                Rows::Requests(Box::new(Workload::new(lines, seed, start, cut.whole)), resource)
+                Rows::Requests(Box::new(Workload::new(lines, seed, start, gap_us, cut.whole)), resource)
             }
-            Kind::Events => Rows::Events(Tracked::new(service, seed, start, cut.whole)),
+            Kind::Events => Rows::Events(match cut.times {
+                Times::Now => Tracked::new(service, seed, start, cut.whole),
+                Times::Past { .. } => Tracked::in_sessions(service, seed, start, gap_us),
+            }),
         }
     }
 

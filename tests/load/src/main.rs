@@ -1,5 +1,5 @@
 //! `ridealong-load`: measures what a running system does. `batches` loads the aggregator as agents do, `json` as services do, `bytes` looks at
-//! what lies in the lake then, `rest` at both programs when nothing happens, `idle` at the agent with many silent connections.
+//! what lies in the lake then, `history` fills a folder with past days, `rest` at both programs when nothing happens, `idle` at the agent with many silent connections.
 //!
 //! Prints tables; exits with 1 when something was lost. Compares no proxies: that is `proxy.sh` beside it.
 
@@ -9,6 +9,7 @@ mod bytes;
 mod delivery;
 mod frames;
 mod fresh;
+mod history;
 mod idle;
 mod json;
 mod measured;
@@ -43,6 +44,8 @@ enum Command {
     Batches(batches::Options),
     /// What a row takes in the lake, column by column, beside what entropy allows
     Bytes(bytes::Options),
+    /// A data folder with some days of rows, for tests/load/queries.sh
+    History(history::Options),
     /// JSON events a second through POST /batch-track, acknowledged when fsynced
     Json(json::Options),
     /// Goodput, memory and health at many times what can be taken
@@ -70,6 +73,7 @@ fn run(arguments: Arguments) -> Result<()> {
     match arguments.command {
         Command::Batches(options) => runtime.block_on(batches::run(options, &binaries)),
         Command::Bytes(options) => runtime.block_on(bytes::run(options, &binaries)),
+        Command::History(options) => runtime.block_on(history::run(options, &binaries)),
         Command::Json(options) => runtime.block_on(json::run(options, &binaries)),
         Command::Overload(options) => runtime.block_on(overload::run(options, &binaries)),
         Command::Idle(options) => runtime.block_on(idle::run(options, &binaries)),

@@ -13,6 +13,9 @@ const PAGES: u32 = 1_400;
 const VERSIONS: u32 = 40;
 /// Between two events of one sender on average.
 const GAP_US: f64 = 500.0;
+/// How long a session lasts, and its events on average where events come in sessions.
+const SESSION_US: i64 = 600_000_000;
+const SESSION_EVENTS: f64 = 8.0;
 
 const KINDS: [(&str, &str, u32); 6] = [
     ("page_view", "page", 60),
@@ -42,19 +45,45 @@ pub struct Tracked {
     service: String,
     /// Ids made at the events' times, as callers do, and not all at once.
     whole: bool,
+    gap_us: f64,
+    /// Visitors at a time; without it all of them.
+    at_once: Option<u32>,
+    seed: u64,
 }
 
 impl Tracked {
     pub fn new(service: &str, seed: u64, start: Timestamp, whole: bool) -> Self {
-        Self { random: fastrand::Rng::with_seed(seed), time_us: start.micros(), service: service.to_owned(), whole }
+        let random = fastrand::Rng::with_seed(seed);
+        let (time_us, service) = (start.micros(), service.to_owned());
+        Self { random, time_us, service, whole, gap_us: GAP_US, at_once: None, seed }
+    }
+
+    /// So far apart on average, and few visitors at a time, so that a session has some eight events.
+    pub fn in_sessions(service: &str, seed: u64, start: Timestamp, gap_us: f64) -> Self {
+        let events = SESSION_US as f64 / gap_us;
+        let at_once = Some(((events / SESSION_EVENTS) as u32).clamp(1, VISITORS));
+        Self { gap_us, at_once, ..Self::new(service, seed, start, true) }
+    }
+
+    /// Who is there, and in which of their sessions. Some come far more often than others.
+    fn visitor(&mut self) -> (u32, String) {
+        let window = self.time_us / SESSION_US;
+        let Some(at_once) = self.at_once else {
+            let visitor = self.random.u32(0..VISITORS);
+            return (visitor, format!("session-{visitor}-{window}"));
+        };
+        let place = (window as u64) << 32 | self.seed << 16 | u64::from(self.random.u32(0..at_once));
+        let mut place = fastrand::Rng::with_seed(place);
+        let visitor = (place.f64().powi(3) * f64::from(VISITORS)) as u32;
+        (visitor, random_id(&mut place).to_string())
     }
 
     /// As a caller would send it.
     pub fn json(&mut self) -> Value {
+        self.time_us += (-self.gap_us * self.random.f64().max(1e-9).ln()) as i64;
+        let (visitor, session) = self.visitor();
         let random = &mut self.random;
-        self.time_us += (-GAP_US * random.f64().max(1e-9).ln()) as i64;
         let id = if self.whole { id_at(self.time_us, random) } else { EventId::draw() };
-        let visitor = random.u32(0..VISITORS);
         let version = (90 + random.u32(0..VERSIONS)).to_string();
         let user_agent = USER_AGENTS[random.usize(0..USER_AGENTS.len())].replace("{}", &version);
         let (event_type, category) = kind(random);
@@ -65,7 +94,7 @@ impl Tracked {
             "eventType": event_type,
             "eventCategory": category,
             "userId": format!("user-{visitor}"),
-            "sessionId": format!("session-{visitor}-{}", self.time_us / 600_000_000),
+            "sessionId": session,
             "properties": {
                 "path": format!("/articles/{page}"),
                 "title": format!("Article number {page}"),
@@ -94,6 +123,12 @@ impl Tracked {
 /// A UUIDv7 whose random bits are all drawn.
 fn id_at(time_us: i64, random: &mut fastrand::Rng) -> EventId {
     let high = ((time_us / 1_000) as u64) << 16 | 0x7000 | random.u64(0..0x1000);
+    EventId::from_u128(u128::from(high) << 64 | u128::from(0b10 << 62 | random.u64(0..1 << 62)))
+}
+
+/// A UUIDv4, as most callers make for their sessions.
+fn random_id(random: &mut fastrand::Rng) -> EventId {
+    let high = random.u64(..) & !0xf000 | 0x4000;
     EventId::from_u128(u128::from(high) << 64 | u128::from(0b10 << 62 | random.u64(0..1 << 62)))
 }
 

@@ -12,8 +12,8 @@ use crate::access_log::Line;
 /// Distinct paths and lines of a made-up log: those of a real day of a small site.
 const PATHS: usize = 1_400;
 const LINES: usize = 10_000;
-/// Between two requests of one agent on average: 2,000 a second.
-const GAP_US: f64 = 500.0;
+/// Between two requests of one agent on average, where nobody says otherwise: 2,000 a second.
+pub const GAP_US: f64 = 500.0;
 
 /// A log whose paths are as unequally popular as real ones.
 pub fn made_up(seed: u64) -> Vec<Line> {
@@ -57,6 +57,7 @@ pub struct Workload<'a> {
     random: fastrand::Rng,
     at: usize,
     time_us: i64,
+    gap_us: f64,
     id_high: u64,
     id_low: u64,
     /// With all that an agent records by default, and lines drawn one by one.
@@ -65,7 +66,7 @@ pub struct Workload<'a> {
 }
 
 impl<'a> Workload<'a> {
-    pub fn new(lines: &'a [Line], seed: u64, start: Timestamp, whole: bool) -> Self {
+    pub fn new(lines: &'a [Line], seed: u64, start: Timestamp, gap_us: f64, whole: bool) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
         Self {
             at: random.usize(0..lines.len()),
@@ -75,6 +76,7 @@ impl<'a> Workload<'a> {
             routes: Routes::default(),
             random,
             time_us: start.micros(),
+            gap_us,
             whole,
             privacy: Privacy::new(PrivacySettings::default(), Salt::draw()),
         }
@@ -83,7 +85,7 @@ impl<'a> Workload<'a> {
     pub fn row(&mut self) -> RequestRow {
         let line = &self.lines[self.at];
         self.at = if self.whole { self.random.usize(0..self.lines.len()) } else { (self.at + 1) % self.lines.len() };
-        self.time_us += (-GAP_US * self.random.f64().max(1e-9).ln()) as i64;
+        self.time_us += (-self.gap_us * self.random.f64().max(1e-9).ln()) as i64;
         // As the agent's: milliseconds, bits of the thread, a counter.
         let id =
             u128::from((self.time_us / 1_000) as u64) << 80 | u128::from(self.id_high) << 64 | u128::from(self.id_low);

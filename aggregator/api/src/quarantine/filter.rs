@@ -5,19 +5,30 @@ use ridealong_common::time::Timestamp;
 use ridealong_edge::Failure;
 use ridealong_ingest::Standing;
 use serde::Deserialize;
+use utoipa::IntoParams;
 
-use super::cursor::Cursor;
+use crate::cursor::{Cursor, literal};
+use crate::parameter::{self, invalid};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct Asked {
+    #[param(minimum = 1, maximum = 200, default = 50)]
     pub limit: Option<usize>,
+    /// What `nextCursor` said
+    #[param(format = "cursor")]
     cursor: Option<String>,
     reason: Option<String>,
     table: Option<String>,
-    /// Open and corrected ones when it is not said; or all.
+    /// `open`, `corrected`, `replayed`, `discarded` or `all`; open and corrected ones when it is not said
+    #[param(pattern = "^(open|corrected|replayed|discarded|all)$")]
     status: Option<String>,
+    /// When it was set aside, at the earliest
+    #[param(format = DateTime)]
     from: Option<String>,
+    /// Before then
+    #[param(format = DateTime)]
     to: Option<String>,
 }
 
@@ -36,12 +47,6 @@ const STILL_TO_DO: [Standing; 2] = [Standing::Open, Standing::Corrected];
 
 impl Filter {
     pub fn checked(asked: Asked) -> Result<Self, Failure> {
-        let time = |name: &str, text: Option<String>| match text {
-            None => Ok(None),
-            Some(text) => Timestamp::parse(&text)
-                .map(Some)
-                .ok_or_else(|| invalid(format!("{name} must be RFC 3339, for example 2026-11-20T08:15:30Z"))),
-        };
         let standings = match asked.status.as_deref() {
             None => STILL_TO_DO.to_vec(),
             Some("all") => Standing::ALL.to_vec(),
@@ -50,17 +55,14 @@ impl Filter {
                     .ok_or_else(|| invalid("status must be open, corrected, replayed, discarded or all".to_owned()))?,
             ],
         };
-        let cursor = asked.cursor.as_deref().map(|text| {
-            Cursor::parse(text).ok_or_else(|| invalid("cursor is none that was given out here".to_owned()))
-        });
         Ok(Self {
-            after: cursor.transpose()?,
+            after: parameter::cursor(asked.cursor.as_deref())?,
             ids: Vec::new(),
             reason: asked.reason,
             table: asked.table,
             standings,
-            from: time("from", asked.from)?,
-            to: time("to", asked.to)?,
+            from: parameter::time("from", asked.from.as_deref())?,
+            to: parameter::time("to", asked.to.as_deref())?,
         })
     }
 
@@ -95,9 +97,7 @@ impl Filter {
             conditions.push(format!(r#""timestamp" < {}"#, literal(to)));
         }
         if let Some(after) = &self.after {
-            params.push(after.event_id.clone());
-            let (time, id) = (literal(after.timestamp), params.len());
-            conditions.push(format!(r#"("timestamp" < {time} OR ("timestamp" = {time} AND event_id < ${id}))"#));
+            conditions.push(after.condition());
         }
         (conditions.join(" AND "), params)
     }
@@ -109,12 +109,4 @@ fn id(text: &str) -> Result<String, Failure> {
     }
     // As at the doors: what is no UUID is the UUIDv5 of it.
     Ok(EventId::from_caller(text).to_string())
-}
-
-fn literal(time: Timestamp) -> String {
-    format!("TIMESTAMP '{}'", time.to_string().trim_end_matches('Z'))
-}
-
-pub(super) fn invalid(detail: String) -> Failure {
-    Failure::new(400, "invalid-parameter", "Parameter is not valid", detail)
 }

@@ -4,8 +4,9 @@ use ridealong_common::ids::EventId;
 use ridealong_common::time::Timestamp;
 use ridealong_edge::Failure;
 use ridealong_ingest::{QuarantineRow, Standing};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
 
 #[derive(Deserialize)]
 struct Answered {
@@ -41,19 +42,40 @@ pub(super) fn of_answer(rows_json: &[u8]) -> Result<Vec<QuarantineRow>, Failure>
     rows.into_iter().map(row).collect::<Option<_>>().ok_or_else(|| unread("a row cannot be read".to_owned()))
 }
 
-/// The payload is shown as the JSON it is, where it is some.
-pub(super) fn shown(row: &QuarantineRow) -> Value {
+/// An event that was set aside
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Quarantined)]
+pub(crate) struct Shown {
+    #[schema(format = "uuid")]
+    event_id: String,
+    #[schema(format = DateTime)]
+    quarantined_at: String,
+    /// Where it would lie
+    table: String,
+    reason: String,
+    detail: String,
+    /// As it came, or as it was corrected; shown as the JSON it is, where it is some
+    payload: Option<Value>,
+    source: Option<String>,
+    event_type: Option<String>,
+    /// `open`, `corrected`, `replayed` or `discarded`
+    status: &'static str,
+    revision: i64,
+}
+
+pub(super) fn shown(row: &QuarantineRow) -> Shown {
     let payload = row.payload.as_deref().map(|text| serde_json::from_str(text).unwrap_or_else(|_| Value::from(text)));
-    json!({
-        "eventId": row.event_id.to_string(),
-        "quarantinedAt": row.timestamp.to_string(),
-        "table": row.source_table,
-        "reason": row.reason,
-        "detail": row.detail,
-        "payload": payload,
-        "source": row.source,
-        "eventType": row.event_type,
-        "status": row.standing.name(),
-        "revision": row.revision,
-    })
+    Shown {
+        event_id: row.event_id.to_string(),
+        quarantined_at: row.timestamp.to_string(),
+        table: row.source_table.clone(),
+        reason: row.reason.clone(),
+        detail: row.detail.clone(),
+        payload,
+        source: row.source.clone(),
+        event_type: row.event_type.clone(),
+        status: row.standing.name(),
+        revision: row.revision,
+    }
 }

@@ -15,11 +15,12 @@ use ridealong_model::jobs::{Job, Worker};
 use ridealong_model::mutation::{Mutate, MutationChange, MutationRequest};
 use ridealong_model::retention::{Retention, RetentionRules};
 use ridealong_model::tenant::TenantId;
-use ridealong_wal::{NewEntry, Wal, WalOptions};
+use ridealong_wal::{Wal, WalOptions};
 use tokio::runtime::Runtime;
 
 use super::*;
 use crate::convert::tests::request;
+use crate::entries::of_requests;
 use crate::store::forgetful::{Fault, Forgetful};
 use crate::{Lake, LakeOptions, OpenError};
 use ridealong_model::lake::Lake as _;
@@ -84,19 +85,7 @@ impl Running {
     fn append(&self, runtime: &Runtime, first: u64, time: i64) {
         let rows: Vec<RequestRow> =
             (first..first + ROWS).map(|number| RequestRow { timestamp: Timestamp(time), ..request(number) }).collect();
-        let entry = NewEntry {
-            tenant: Arc::from("default"),
-            table: Table::Requests,
-            received_at_us: 1,
-            numbers: None,
-            announced: 0,
-            rows: ROWS as u32,
-            event_ids: None,
-            quarantined_rows: Vec::new(),
-            in_place_of_events: false,
-            payload: RequestRow::block(&rows, &Default::default()).encode().expect("encodes").into(),
-        };
-        runtime.block_on(self.wal.append(entry)).expect("appended");
+        runtime.block_on(self.wal.append(of_requests(&rows))).expect("appended");
     }
 
     fn run(&self, runtime: &Runtime, job: Job) -> Result<Outcome, JobFailure> {

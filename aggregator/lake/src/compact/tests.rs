@@ -13,12 +13,13 @@ use ridealong_engine::datafusion::arrow::datatypes::{Int64Type, TimestampMicrose
 use ridealong_engine::datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use ridealong_model::jobs::{Job, Worker};
 use ridealong_model::lake::Lake as _;
-use ridealong_wal::{NewEntry, Wal, WalOptions};
+use ridealong_wal::{Wal, WalOptions};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use super::*;
 use crate::convert::tests::{request, rows};
+use crate::entries::entry;
 use crate::lake::Lake;
 use crate::lake::tests::journal;
 use crate::options::LakeOptions;
@@ -80,19 +81,7 @@ impl Sandbox {
     }
 
     fn append(&self, table: Table, rows: usize, payload: bytes::Bytes) {
-        let entry = NewEntry {
-            tenant: Arc::from("default"),
-            table,
-            received_at_us: 1,
-            numbers: None,
-            announced: 0,
-            rows: rows as u32,
-            event_ids: None,
-            quarantined_rows: Vec::new(),
-            in_place_of_events: false,
-            payload,
-        };
-        self.runtime.block_on(self.wal.append(entry)).expect("appended");
+        self.runtime.block_on(self.wal.append(entry(table, rows, payload))).expect("appended");
         self.runtime.block_on(self.lake.flush()).expect("flushed");
     }
 

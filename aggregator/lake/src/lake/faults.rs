@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use ridealong_common::rows::RequestRow;
 use ridealong_common::table::Table;
-use ridealong_wal::{NewEntry, WalOptions};
+use ridealong_wal::WalOptions;
 
 use ridealong_model::jobs::{Job, Outcome, Worker};
 
 use super::*;
 use crate::compact::tests::ids;
 use crate::convert::tests::request;
+use crate::entries::of_requests;
 use crate::place::Place;
 use crate::store::forgetful::{Fault, Forgetful};
 
@@ -37,19 +38,7 @@ fn open(folder: &Path, files: Forgetful) -> Running {
 impl Running {
     pub fn append(&self, runtime: &Runtime, first: u64, count: u64) {
         let rows: Vec<RequestRow> = (first..first + count).map(request).collect();
-        let entry = NewEntry {
-            tenant: Arc::from("default"),
-            table: Table::Requests,
-            received_at_us: 1,
-            numbers: None,
-            announced: 0,
-            rows: count as u32,
-            event_ids: None,
-            quarantined_rows: Vec::new(),
-            in_place_of_events: false,
-            payload: RequestRow::block(&rows, &Default::default()).encode().expect("encodes").into(),
-        };
-        runtime.block_on(self.wal.append(entry)).expect("appended");
+        runtime.block_on(self.wal.append(of_requests(&rows))).expect("appended");
     }
 
     pub fn flush(&self, runtime: &Runtime) -> bool {

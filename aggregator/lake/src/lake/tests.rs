@@ -1,17 +1,17 @@
 use std::sync::Arc;
 
-use ridealong_common::event::TrackedEvent;
 use ridealong_common::rows::RequestRow;
 use ridealong_common::table::Table;
 use ridealong_engine::datafusion::arrow::array::{AsArray, RecordBatch};
 use ridealong_engine::datafusion::arrow::datatypes::Int64Type;
 use ridealong_model::location::{Location, Locations};
 use ridealong_model::tenant::TenantId;
-use ridealong_wal::{NewEntry, WalOptions};
+use ridealong_wal::WalOptions;
 
 use super::*;
 use crate::convert::tests::request;
 use crate::delta::DeltaLog;
+use crate::entries::{of_events, of_requests};
 use crate::place::Place;
 use crate::visits::tests::event;
 
@@ -42,19 +42,7 @@ impl Sandbox {
 
     pub fn append(&self, wal: &Wal, first: u64, count: u64) {
         let rows: Vec<RequestRow> = (first..first + count).map(request).collect();
-        let entry = NewEntry {
-            tenant: Arc::from("default"),
-            table: Table::Requests,
-            received_at_us: 1,
-            numbers: None,
-            announced: 0,
-            rows: count as u32,
-            event_ids: None,
-            quarantined_rows: Vec::new(),
-            in_place_of_events: false,
-            payload: RequestRow::block(&rows, &Default::default()).encode().expect("encodes").into(),
-        };
-        self.runtime.block_on(wal.append(entry)).expect("appended");
+        self.runtime.block_on(wal.append(of_requests(&rows))).expect("appended");
     }
 
     pub fn pin(&self, lake: &Lake) -> Snapshot {
@@ -209,19 +197,7 @@ fn a_lake_that_cannot_be_written_keeps_its_rows_readable_and_says_so() {
 impl Sandbox {
     pub fn track(&self, wal: &Wal, user: &str, minutes: std::ops::Range<i64>) {
         let rows: Vec<_> = minutes.map(|minute| event(Some(user), None, minute * 60_000_000)).collect();
-        let entry = NewEntry {
-            tenant: Arc::from("default"),
-            table: Table::Events,
-            received_at_us: 1,
-            numbers: None,
-            announced: 0,
-            rows: rows.len() as u32,
-            event_ids: Some(rows.iter().map(|event| event.event_id).collect()),
-            quarantined_rows: Vec::new(),
-            in_place_of_events: false,
-            payload: TrackedEvent::block(&rows).encode().expect("encodes").into(),
-        };
-        self.runtime.block_on(wal.append(entry)).expect("appended");
+        self.runtime.block_on(wal.append(of_events(&rows))).expect("appended");
     }
 }
 

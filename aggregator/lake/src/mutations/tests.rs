@@ -3,7 +3,6 @@
 //! those of the events that are left.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use proptest::prelude::*;
 use ridealong_common::ids::EventId;
@@ -15,8 +14,9 @@ use ridealong_model::lake::Lake as LakePort;
 use ridealong_model::mutation::{Mutate, Mutated, MutationChange, MutationError, MutationRequest};
 use ridealong_model::query::Param;
 use ridealong_model::tenant::TenantId;
-use ridealong_wal::{NewEntry, Wal};
+use ridealong_wal::Wal;
 
+use crate::entries::of_events;
 use crate::lake::Lake;
 use crate::lake::tests::Sandbox;
 use crate::scan::Wanted;
@@ -94,19 +94,7 @@ impl Trial {
             })
             .collect();
         self.next += u64::from(count);
-        let entry = NewEntry {
-            tenant: Arc::from("default"),
-            table: Table::Events,
-            received_at_us: 7,
-            numbers: None,
-            announced: 0,
-            rows: u32::from(count),
-            event_ids: Some(events.iter().map(|event| event.event_id).collect()),
-            quarantined_rows: Vec::new(),
-            in_place_of_events: false,
-            payload: TrackedEvent::block(&events).encode().expect("encodes").into(),
-        };
-        self.sandbox.runtime.block_on(self.wal().append(entry)).expect("appended");
+        self.sandbox.runtime.block_on(self.wal().append(of_events(&events))).expect("appended");
     }
 
     fn mutate(&self, condition: &str, change: MutationChange) -> Result<Mutated, MutationError> {

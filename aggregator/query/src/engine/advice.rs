@@ -22,8 +22,8 @@ use super::statement::Reads;
 
 pub(super) use rewrite::{Alternative, alternatives};
 
-/// A query that takes longer is slow.
-pub(super) const SLOW: Duration = Duration::from_millis(250);
+/// A query that takes longer is slow, unless the engine was told otherwise.
+const SLOW: Duration = Duration::from_millis(250);
 /// Of the time that the statement took; one that takes more is not worth a change.
 const WORTHWHILE: f64 = 0.8;
 /// Shapes of statements that were looked at.
@@ -71,6 +71,8 @@ impl Advice {
 /// What was found out about statements, by their shape.
 #[derive(Debug)]
 pub(super) struct Advisor {
+    /// A query that takes longer gets advice.
+    pub slow: Duration,
     shapes: Mutex<HashMap<String, Option<Advice>>>,
     pub one_at_a_time: Arc<Semaphore>,
 }
@@ -85,11 +87,15 @@ pub(super) enum Known {
 
 impl Default for Advisor {
     fn default() -> Self {
-        Self { shapes: Mutex::default(), one_at_a_time: Arc::new(Semaphore::new(1)) }
+        Self::new(SLOW)
     }
 }
 
 impl Advisor {
+    pub fn new(slow: Duration) -> Self {
+        Self { slow, shapes: Mutex::default(), one_at_a_time: Arc::new(Semaphore::new(1)) }
+    }
+
     /// What is known; who is told `Nothing` finds out.
     pub fn ask(&self, shape: &str) -> Known {
         let mut shapes = self.shapes.lock();

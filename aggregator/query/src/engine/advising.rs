@@ -5,15 +5,21 @@ use std::time::Duration;
 
 use ridealong_model::query::QueryRequest;
 
+use super::Engine;
 use super::advice::{Advice, Alternative, Known, alternatives, shape};
+use super::asking::Asked;
 use super::explained::Totals;
+use super::owned::AbortOnDrop;
 use super::statement::{Reads, Statement};
-use super::{Asked, Engine};
+use crate::limits::Why;
 
 /// A statement is tried no longer than this.
 const TRIAL: Duration = Duration::from_secs(10);
 /// Each is tried so often, and the quickest time counts: others may work meanwhile.
 const TRIALS: usize = 2;
+/// Between two looks whether few queries run, and how many there are.
+const LOOK: Duration = Duration::from_millis(500);
+const LOOKS: usize = 120;
 
 impl Engine {
     /// Notes what is known of statements like this, or finds it out.
@@ -42,10 +48,9 @@ impl Engine {
                 return;
             }
             let one = Arc::clone(&engine.advisor.one_at_a_time).acquire_owned().await;
-            // Others go before: half of the places are theirs.
-            let half = u32::try_from(engine.options.queries_max / 2).unwrap_or(1).max(1);
-            let quiet = Arc::clone(&engine.slots).acquire_many_owned(half).await;
-            drop(quiet);
+            if !engine.is_quiet().await {
+                return;
+            }
             for alternative in alternatives {
                 if let Some(advice) = engine.tried(&asked, &alternative).await {
                     engine.advisor.learn(&shape, advice.clone());
@@ -55,6 +60,17 @@ impl Engine {
             }
             drop(one);
         });
+    }
+
+    /// Waits until half of the places are free: others go before. False when that takes too long.
+    async fn is_quiet(&self) -> bool {
+        for _ in 0..LOOKS {
+            if self.slots.available_permits() * 2 >= self.options.queries_max {
+                return true;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        false
     }
 
     async fn tried(&self, asked: &Asked, alternative: &Alternative) -> Option<Advice> {
@@ -74,10 +90,13 @@ impl Engine {
         let asked = Asked { statement, request, ..asked.clone() };
         let mut run = self.run(&asked);
         run.threads = 1;
-        let trial = async {
-            let planned = run.plan().await.ok()?;
-            Some(run.execute(planned).await.ok()?.execution)
-        };
-        tokio::time::timeout(TRIAL, trial).await.ok().flatten()
+        // From another thread: what does not yield is ended by its permit.
+        let permit = Arc::clone(&run.permit);
+        let _watch = AbortOnDrop(tokio::spawn(async move {
+            tokio::time::sleep(TRIAL).await;
+            permit.revoke(Why::Left);
+        }));
+        let planned = run.plan().await.ok()?;
+        Some(run.execute(planned).await.ok()?.execution)
     }
 }

@@ -32,10 +32,13 @@ pub(super) struct Kept {
     pub answer: Arc<QueryAnswer>,
 }
 
+/// Runs of one statement, each with what it is made of.
+type UnderWay = Vec<(Basis, Weak<Flight>)>;
+
 pub(super) struct Answers {
     kept: Option<Cache<Statement, Kept>>,
     reads: Cache<Statement, Arc<Reads>>,
-    flights: Mutex<HashMap<Statement, Vec<(Basis, Weak<Flight>)>>>,
+    flights: Mutex<HashMap<Statement, UnderWay>>,
     shared: AtomicU64,
     pool: Arc<SharedPool>,
 }

@@ -161,7 +161,7 @@ fn step(plan: &Arc<dyn ExecutionPlan>) -> String {
         "FilterExec" => "keep rows where",
         "ProjectionExec" => "compute",
         "AggregateExec" => "aggregate",
-        "SortExec" if line.contains("TopK") => "keep the first",
+        "SortExec(TopK)" => "keep the first",
         "SortExec" => "sort",
         "SortPreservingMergeExec" => "merge sorted",
         "CoalescePartitionsExec" => "bring threads together",
@@ -179,7 +179,7 @@ fn step(plan: &Arc<dyn ExecutionPlan>) -> String {
         "UnnestExec" => "a row for each element",
         other => other.strip_suffix("Exec").unwrap_or(other),
     };
-    if detail.is_empty() { words.to_owned() } else { format!("{words} {}", cut(detail)) }
+    if detail.is_empty() { words.to_owned() } else { format!("{words} {}", cut(&plain(detail))) }
 }
 
 /// A scan, and of what.
@@ -195,9 +195,34 @@ fn source(plan: &Arc<dyn ExecutionPlan>, line: &str) -> String {
     if let Some((_, predicate)) = line.split_once("predicate=") {
         let predicate = predicate.split(", pruning_predicate=").next().unwrap_or(predicate);
         text.push_str(" for ");
-        text.push_str(&cut(predicate.trim_end_matches(", ")));
+        text.push_str(&cut(&plain(&once(predicate.trim_end_matches(", ")))));
     }
     text
+}
+
+/// A condition without what it says twice: filters are handed to a scan by more than one rule.
+fn once(condition: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in condition.split(" AND ") {
+        if !parts.contains(&part) {
+            parts.push(part);
+        }
+    }
+    parts.join(" AND ")
+}
+
+/// Columns by their names alone, without their places: `route@1` is `route`.
+fn plain(text: &str) -> String {
+    let mut parts = text.split('@');
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let rest = part.trim_start_matches(|letter: char| letter.is_ascii_digit());
+        if rest.len() == part.len() {
+            plain.push('@');
+        }
+        plain.push_str(rest);
+    }
+    plain
 }
 
 fn cut(text: &str) -> String {
@@ -212,8 +237,9 @@ fn counted(plan: &Arc<dyn ExecutionPlan>) -> String {
     let Some(metrics) = plan.metrics() else { return String::new() };
     let mut parts = Vec::new();
     parts.extend(metrics.output_rows().map(|rows| format!("{rows} rows")));
-    let time = metrics.elapsed_compute().filter(|nanos| *nanos > 0);
-    parts.extend(time.map(|nanos| format!("{} ms", ms(Duration::from_nanos(nanos as u64)))));
+    let computing = metrics.elapsed_compute().map_or(0, |nanos| nanos as u64);
+    let nanos = computing.max(count(&metrics, "time_elapsed_processing").unwrap_or(0));
+    parts.extend((nanos > 0).then(|| format!("{} ms", ms(Duration::from_nanos(nanos)))));
     let scan = Scan::of(plan, &metrics);
     if scan.files > 0 {
         parts.push(format!("{} of {} files", scan.files_read, scan.files));
@@ -236,3 +262,6 @@ fn bytes(bytes: u64) -> String {
         _ => format!("{:.1} MiB", bytes as f64 / 1_048_576.0),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -190,6 +190,8 @@ impl Drop for Recording {
         *kept.ended.entry(self.query.state).or_default() += 1;
         kept.cache_hits += u64::from(self.query.cache_hit);
         if let Some(query) = kept.find(&self.tenant, &self.query_id) {
+            // Advice may have come meanwhile.
+            self.query.advice = query.advice.take();
             *query = self.query.clone();
         }
     }

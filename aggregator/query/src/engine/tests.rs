@@ -108,6 +108,13 @@ impl Sandbox {
     }
 }
 
+impl Engine {
+    /// Keeps one of its threads busy.
+    pub fn spawn_for_test(&self, work: impl FnOnce() + Send + 'static) {
+        self.watchdog.handle().expect("it runs").spawn(async move { work() });
+    }
+}
+
 impl Drop for Sandbox {
     fn drop(&mut self) {
         self.engine.close();
@@ -188,6 +195,11 @@ fn properties_are_read_by_key_and_parameters_are_values() {
     );
     assert_eq!(rows[0]["total"], "12.5");
     assert_eq!(rows.as_array().map(Vec::len), Some(1));
+    let values = sandbox.twice(
+        "SELECT properties->'total' AS total, properties->'städte' AS cities, properties->'none' AS none
+         FROM events ORDER BY properties->>'total' LIMIT 1",
+    );
+    assert_eq!(values, json!([{ "total": "12.5", "cities": r#"["Zürich"]"#, "none": null }]));
     let request = QueryRequest::new("SELECT count(*) AS c FROM events WHERE event_type = $1").param("' OR true --");
     let answer = sandbox.ask("default", request).expect("answered");
     assert_eq!(answer.rows_json, br#"[{"c":0}]"#);

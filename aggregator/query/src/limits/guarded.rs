@@ -21,7 +21,7 @@ use ridealong_engine::datafusion::logical_expr::ColumnarValue;
 use ridealong_engine::datafusion::physical_plan::joins::utils::JoinFilter;
 use ridealong_engine::datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec, NestedLoopJoinExecBuilder};
 use ridealong_engine::datafusion::physical_plan::limit::{GlobalLimitExec, LocalLimitExec};
-use ridealong_engine::datafusion::physical_plan::metrics::MetricsSet;
+use ridealong_engine::datafusion::physical_plan::metrics::{Count, Metric, MetricValue, MetricsSet};
 use ridealong_engine::datafusion::physical_plan::sorts::sort::SortExec;
 use ridealong_engine::datafusion::physical_plan::unnest::UnnestExec;
 use ridealong_engine::datafusion::physical_plan::{
@@ -45,13 +45,13 @@ pub(crate) fn guarded(plan: Arc<dyn ExecutionPlan>, permit: &Arc<Permit>) -> Res
         let step = match step.downcast_ref::<UnnestExec>() {
             Some(unnest) => {
                 let input = unnest.input();
-                let cut = Guarded { inner: Arc::clone(input), permit: Arc::clone(permit), cuts: true };
+                let cut = Guarded { cuts: true, ..Guarded::new(Arc::clone(input), permit) };
                 let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Keep);
                 Arc::clone(&step).replace_children(vec![Arc::new(cut)], options)?
             }
             None => step,
         };
-        let guarded = Guarded { inner: step, permit: Arc::clone(permit), cuts: false };
+        let guarded = Guarded::new(step, permit);
         Ok(Transformed::yes(Arc::new(guarded) as Arc<dyn ExecutionPlan>))
     };
     Ok(plan.transform_up(guard)?.data)
@@ -97,11 +97,17 @@ struct Guarded {
     permit: Arc<Permit>,
     /// What comes from it is cut into portions for an `unnest`.
     cuts: bool,
+    /// That came from it: not every step counts its own.
+    rows: Count,
 }
 
 impl Guarded {
+    fn new(inner: Arc<dyn ExecutionPlan>, permit: &Arc<Permit>) -> Self {
+        Self { inner, permit: Arc::clone(permit), cuts: false, rows: Count::new() }
+    }
+
     fn around(&self, inner: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
-        Arc::new(Self { inner, permit: Arc::clone(&self.permit), cuts: self.cuts })
+        Arc::new(Self { cuts: self.cuts, ..Self::new(inner, &self.permit) })
     }
 }
 
@@ -155,12 +161,16 @@ impl ExecutionPlan for Guarded {
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         self.permit.check()?;
         let inner = self.inner.execute(partition, context)?;
-        let (permit, portions) = (Arc::clone(&self.permit), Vec::new());
-        Ok(Box::pin(GuardedStream { inner, permit, portions, cuts: self.cuts, has_failed: false }))
+        let (permit, portions, rows) = (Arc::clone(&self.permit), Vec::new(), self.rows.clone());
+        Ok(Box::pin(GuardedStream { inner, permit, portions, rows, cuts: self.cuts, has_failed: false }))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {
-        self.inner.metrics()
+        let mut metrics = self.inner.metrics().unwrap_or_default();
+        if metrics.output_rows().is_none() {
+            metrics.push(Arc::new(Metric::new(MetricValue::OutputRows(self.rows.clone()), None)));
+        }
+        Some(metrics)
     }
 
     /// What a recursion hands on from one round to the next.
@@ -174,6 +184,7 @@ struct GuardedStream {
     permit: Arc<Permit>,
     /// Of the last batch, the first last.
     portions: Vec<RecordBatch>,
+    rows: Count,
     cuts: bool,
     /// Nothing comes after an error.
     has_failed: bool,
@@ -194,6 +205,7 @@ impl GuardedStream {
     }
 
     fn looked_at(&mut self, batch: RecordBatch) -> Result<RecordBatch> {
+        self.rows.add(batch.num_rows());
         let bytes = slice_bytes(&batch);
         if bytes > BATCH_BYTES_MAX {
             return Err(too_large(bytes, batch.num_rows()));

@@ -98,7 +98,8 @@ impl Bounded {
     }
 
     fn in_pieces(&self, arguments: &ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let mut waiting = vec![0..arguments.number_rows];
+        let all = 0..arguments.number_rows;
+        let mut waiting = Vec::from([all]);
         let (mut made, mut bytes) = (Vec::new(), 0);
         while let Some(rows) = waiting.pop() {
             self.permit.check()?;

@@ -1,4 +1,7 @@
+use serde_json::{Value, json};
+
 use super::*;
+use crate::engine::tests::Sandbox;
 
 #[test]
 fn statements_that_differ_in_values_are_of_one_shape() {
@@ -65,4 +68,55 @@ fn what_is_known_of_a_shape_is_found_out_once() {
     let advice = Advice { text: "so".into(), effect: None };
     advisor.learn("a", advice.clone());
     assert_eq!(advisor.ask("a"), Known::Advice(Some(advice)));
+}
+
+/// What is shown of the latest query that is like this, once there is advice.
+fn advised(sandbox: &Sandbox, like: &str) -> Value {
+    let sql = format!(
+        "SELECT advice, advice_effect FROM system.queries WHERE advice IS NOT NULL AND sql LIKE '{like}%' LIMIT 1"
+    );
+    let begun = std::time::Instant::now();
+    loop {
+        let rows = sandbox.rows(&sql);
+        if rows != json!([]) {
+            return rows[0].clone();
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "no advice for {like}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn another_way_to_ask_is_measured_before_it_is_advised() {
+    let sandbox = Sandbox::with(|engine| engine.with_slow(Duration::ZERO));
+    for _ in 0..20 {
+        sandbox.requests(5_000);
+    }
+    sandbox.flush();
+    let sql = "SELECT route, count(*) AS c, max(duration_us) AS most FROM requests GROUP BY route";
+    sandbox.rows(sql);
+    let advice = advised(&sandbox, "SELECT route, count");
+    assert!(advice["advice"].as_str().is_some_and(|text| text.contains("FROM request_summaries")), "{advice}");
+    assert!(advice["advice_effect"].as_str().is_some_and(|text| text.starts_with("measured: ")), "{advice}");
+    // The next of its shape has it at once.
+    sandbox.requests(1);
+    sandbox.rows(sql);
+    let count = "SELECT count(*) AS c FROM system.queries WHERE advice IS NOT NULL AND sql LIKE 'SELECT route, count%'";
+    assert_eq!(sandbox.rows(count), json!([{ "c": 2 }]));
+}
+
+#[test]
+fn files_that_a_range_of_time_would_leave_out_are_counted() {
+    const DAY_US: u64 = 86_400_000_000;
+    let sandbox = Sandbox::with(|engine| engine.with_slow(Duration::ZERO));
+    for day in 0..3 {
+        sandbox.requests_from(day * 2 * DAY_US, 10);
+        sandbox.flush();
+    }
+    sandbox.rows("SELECT sum(duration_us) AS without FROM requests");
+    let advice = advised(&sandbox, "SELECT sum(duration_us) AS without");
+    assert_eq!(advice["advice_effect"], "counted: 2 of 3 files hold nothing of the last day");
+    sandbox.rows("SELECT sum(duration_us) AS within FROM requests WHERE timestamp > '2023-01-01'");
+    let with_range = "SELECT count(*) AS c FROM system.queries WHERE advice IS NOT NULL AND sql LIKE '%within%'";
+    assert_eq!(sandbox.rows(with_range), json!([{ "c": 0 }]));
 }

@@ -145,6 +145,7 @@ impl Trial {
     }
 }
 
+#[allow(clippy::disallowed_methods, reason = "how long a test runs is no setting of a program")]
 fn cases() -> ProptestConfig {
     let cases = std::env::var("RIDEALONG_CACHE_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(6);
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
