@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use ridealong_common::time::Timestamp;
 use serde::Serialize;
 use thiserror::Error;
 
@@ -73,6 +74,11 @@ impl QueryRequest {
         self.params.push(value.into());
         self
     }
+}
+
+/// A time as it stands in a statement. A literal of SQL has nanoseconds, and so no times before 1678 or after 2262.
+pub fn time_literal(time: Timestamp) -> String {
+    format!("to_timestamp_micros({})", time.micros())
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -74,7 +74,7 @@ impl std::io::Write for Bounded {
     }
 }
 
-fn with_text_times(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+pub(crate) fn with_text_times(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     let mut fields = Vec::with_capacity(batch.num_columns());
     let mut columns: Vec<ArrayRef> = Vec::with_capacity(batch.num_columns());
     for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {

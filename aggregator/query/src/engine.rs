@@ -10,6 +10,7 @@ mod asking;
 mod explained;
 mod fault;
 mod history;
+mod opened;
 mod owned;
 mod run;
 mod statement;
@@ -42,6 +43,7 @@ use fault::fault;
 
 pub(crate) use explained::Totals;
 pub(crate) use history::{History, Query, State};
+pub(crate) use opened::Opened;
 
 /// Of a thread for queries: parsing, planning and dropping a statement recurse through its tree. Only what is used is
 /// taken from memory.

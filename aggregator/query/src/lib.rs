@@ -6,11 +6,14 @@
 //! [`derived`] makes `sessions` and `users` of visits, with [`segments`] by rule;
 //! [`answer`] turns the result into JSON; [`percentile`] and [`uuid_text`] are the functions we add.
 //!
+//! [`export`] makes files of all the rows of a statement.
+//!
 //! Reads only: [`guard`] refuses whatever is not a query. [`limits`] end what takes too long or too much.
 
 mod answer;
 mod derived;
 mod engine;
+mod export;
 mod guard;
 mod in_force;
 mod limits;
@@ -22,3 +25,4 @@ mod system;
 mod uuid_text;
 
 pub use engine::{Engine, EngineOptions, StartError};
+pub use export::Exporter;

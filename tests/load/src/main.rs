@@ -6,7 +6,9 @@
 mod access_log;
 mod batches;
 mod bytes;
+mod dashboards;
 mod delivery;
+mod export;
 mod frames;
 mod fresh;
 mod history;
@@ -44,8 +46,12 @@ enum Command {
     Batches(batches::Options),
     /// What a row takes in the lake, column by column, beside what entropy allows
     Bytes(bytes::Options),
+    /// A thousand sockets and 200 questions a second while events come in
+    Dashboards(dashboards::Options),
     /// A data folder with some days of rows, for tests/load/queries.sh
     History(history::Options),
+    /// Rows a second through GET /export, by format, and the memory it takes
+    Export(export::Options),
     /// JSON events a second through POST /batch-track, acknowledged when fsynced
     Json(json::Options),
     /// Goodput, memory and health at many times what can be taken
@@ -73,7 +79,9 @@ fn run(arguments: Arguments) -> Result<()> {
     match arguments.command {
         Command::Batches(options) => runtime.block_on(batches::run(options, &binaries)),
         Command::Bytes(options) => runtime.block_on(bytes::run(options, &binaries)),
+        Command::Dashboards(options) => runtime.block_on(dashboards::run(options, &binaries)),
         Command::History(options) => runtime.block_on(history::run(options, &binaries)),
+        Command::Export(options) => runtime.block_on(export::run(options, &binaries)),
         Command::Json(options) => runtime.block_on(json::run(options, &binaries)),
         Command::Overload(options) => runtime.block_on(overload::run(options, &binaries)),
         Command::Idle(options) => runtime.block_on(idle::run(options, &binaries)),

@@ -32,7 +32,7 @@ pub(crate) struct Event {
     source: Option<String>,
     version: Option<String>,
     environment: Option<String>,
-    schema_version: Option<String>,
+    schema_version: Option<TextOrNumber>,
     /// The sender's clock when it sent, by which `timestamp` can be corrected
     #[schema(format = DateTime)]
     sent_at: Option<String>,
@@ -120,7 +120,7 @@ pub(crate) struct BatchResult {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(example = json!({"properties": {"amount": 12, "note": null}}))]
 pub(crate) struct EventChange {
-    #[schema(min_length = 1)]
+    #[schema(min_length = 1, nullable = false)]
     event_type: Option<String>,
     event_category: Option<String>,
     user_id: Option<String>,
@@ -131,7 +131,7 @@ pub(crate) struct EventChange {
     source: Option<String>,
     version: Option<String>,
     environment: Option<String>,
-    schema_version: Option<String>,
+    schema_version: Option<TextOrNumber>,
 }
 
 /// What a tenant has set
@@ -227,6 +227,13 @@ pub(crate) struct RetentionRule {
     archive_after: Option<String>,
     #[schema(format = "age", example = "365d")]
     drop_after: Option<String>,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(untagged)]
+pub(crate) enum TextOrNumber {
+    Text(String),
+    Number(f64),
 }
 
 /// A value

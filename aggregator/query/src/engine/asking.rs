@@ -22,7 +22,7 @@ use super::statement::{Basis, Statement};
 use crate::limits::{Permit, QueryPool};
 
 /// Rows acknowledged before a query are readable within this, or it is answered 503.
-const PATIENCE: Duration = Duration::from_secs(1);
+pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 
 /// One question.
 #[derive(Clone)]
@@ -172,7 +172,7 @@ impl Engine {
         }
     }
 
-    fn handle(&self) -> Result<Handle, QueryError> {
+    pub(super) fn handle(&self) -> Result<Handle, QueryError> {
         self.watchdog.handle().ok_or_else(|| QueryError::Short("the engine is closed".into()))
     }
 }

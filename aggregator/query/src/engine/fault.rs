@@ -12,6 +12,8 @@ use crate::limits::{Permit, Why};
 
 /// How an S3 store's error begins where a Parquet reader has made a text of it.
 const STORE_FAILED: &str = "Generic S3 error";
+/// What is said of a pattern that whoever asked has written wrong.
+const PATTERNS: [&str; 2] = ["regex parse error", "regex exceeds size limit"];
 /// Of an error's text: one that quotes a plan is of no use to whoever reads it.
 const TEXT_BYTES_MAX: usize = 2_000;
 
@@ -31,6 +33,7 @@ pub(super) fn fault(error: DataFusionError) -> QueryError {
         DataFusionError::External(source) => match (source.downcast_ref(), source.downcast_ref()) {
             (Some(QueryError::Behind), _) => QueryError::Behind,
             (_, Some(why @ Why::Memory)) => QueryError::Short(why.to_string()),
+            _ if PATTERNS.iter().any(|text| source.to_string().contains(text)) => QueryError::Invalid(text()),
             _ => QueryError::Failed(text()),
         },
         _ => QueryError::Failed(text()),

@@ -72,20 +72,34 @@ impl Run {
         Ok(Planned { context, plan, reads, took: started.elapsed() })
     }
 
-    pub async fn execute(&self, planned: Planned) -> Result<QueryAnswer, QueryError> {
-        let started = Instant::now();
+    /// The plan of a statement with its parameters' values, each step guarded; of at most one row more than `rows_max`.
+    pub async fn steps(
+        &self,
+        planned: Planned,
+        rows_max: Option<usize>,
+    ) -> Result<(SessionContext, Arc<dyn ExecutionPlan>), QueryError> {
         let fault = |error| fault_of(error, &self.permit);
-        let files_total = planned.reads.files(&self.snapshot);
         let context = planned.context;
         let plan = match self.request.params.is_empty() {
             true => planned.plan,
             false => planned.plan.with_param_values(params(&self.request.params)).map_err(fault)?,
         };
-        let plan = capped(plan, self.request.rows_max).map_err(fault)?;
+        let plan = match rows_max {
+            Some(rows_max) => capped(plan, rows_max).map_err(fault)?,
+            None => plan,
+        };
         let plan = context.state().create_physical_plan(&plan).await.map_err(fault)?;
         let plan = limits::sorted_on_disk(plan).map_err(fault)?;
         let plan = limits::guarded(plan, &self.permit).map_err(fault)?;
-        let planning = planned.took + started.elapsed();
+        Ok((context, plan))
+    }
+
+    pub async fn execute(&self, planned: Planned) -> Result<QueryAnswer, QueryError> {
+        let started = Instant::now();
+        let fault = |error| fault_of(error, &self.permit);
+        let (files_total, took) = (planned.reads.files(&self.snapshot), planned.took);
+        let (context, plan) = self.steps(planned, Some(self.request.rows_max)).await?;
+        let planning = took + started.elapsed();
         self.progress.runs(&plan, files_total);
         let (schema, running) = (plan.schema(), Instant::now());
         let stream = execute_stream(Arc::clone(&plan), context.task_ctx()).map_err(fault)?;
@@ -99,7 +113,7 @@ impl Run {
             rows_json,
             rows: collected.rows,
             truncated: collected.truncated,
-            execution: planned.took + started.elapsed(),
+            execution: took + started.elapsed(),
             plan: text,
             query_id: self.permit.query_id.clone(),
             cache_hit: false,

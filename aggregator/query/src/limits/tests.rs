@@ -381,6 +381,8 @@ fn functions_at_their_edges_harm_nobody() {
             }
         }
     }
+    let invalid = sandbox.ask("default", request("SELECT regexp_replace(path, '(', 'b') FROM requests", 10_000));
+    assert!(matches!(invalid, Err(QueryError::Invalid(_))), "{invalid:?}");
     println!("{} gave up\n{}", gave_up.len(), gave_up.join("\n"));
     assert_eq!(sandbox.rows("SELECT count(*) AS c FROM requests"), json!([{ "c": 5 }]));
     assert_eq!(sandbox.engine.status().overdue_now, 0);

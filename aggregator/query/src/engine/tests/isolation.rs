@@ -230,5 +230,5 @@ fn nothing_that_is_asked_tells_of_another_tenant() {
         answered += usize::from(ours.starts_with('['));
     }
     println!("{answered} answered, {reached} told their own tenant of its rows");
-    assert!(answered > 20 && reached > 20, "{answered} answered, {reached} told their own tenant of its rows");
+    assert!(answered > 5 && reached > 5, "{answered} answered, {reached} told their own tenant of its rows");
 }
