@@ -67,6 +67,10 @@ pub const SETTINGS: &[Setting] = &[
     )
     .default("2GiB"),
     Setting::new("query-memory", "SIZE", "Memory that all queries share; sorts past it spill to disk").default("1GiB"),
+    Setting::new("query-memory-each", "SIZE", "Memory of one query; sorts past it spill to disk, joins are refused")
+        .default("512MiB"),
+    Setting::new("query-cache", "SIZE", "Answers kept for whoever asks the same of unchanged tables; 0B: none")
+        .default("64MiB"),
     Setting::new("query-threads", "N", "Threads that queries share; 0 means one a processor").default("0"),
     Setting::new(
         "rollup-memory",
@@ -110,6 +114,8 @@ pub struct Config {
     pub hot_memory: ByteSize,
     pub memory_max: ByteSize,
     pub query_memory: ByteSize,
+    pub query_memory_each: ByteSize,
+    pub query_cache: ByteSize,
     pub query_threads: usize,
     pub rollup_memory: ByteSize,
     pub queries_max: u64,
@@ -163,6 +169,8 @@ impl Config {
             hot_memory: read.required("hot-memory"),
             memory_max: read.required("memory-max"),
             query_memory: read.required("query-memory"),
+            query_memory_each: read.required("query-memory-each"),
+            query_cache: read.required("query-cache"),
             query_threads: if threads == 0 { processors } else { threads as usize },
             rollup_memory: read.required("rollup-memory"),
             queries_max,

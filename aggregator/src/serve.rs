@@ -215,7 +215,9 @@ pub(crate) fn start_engine(config: &Config, lake: &Lake, budget: &Arc<Budget>) -
         budget: Arc::clone(budget),
         queries_max: config.queries_max as usize,
     };
-    Engine::start(lake.clone(), options).context("cannot start the query engine")
+    let engine = Engine::start(lake.clone(), options).context("cannot start the query engine")?;
+    let one = config.query_memory_each.min(config.query_memory).bytes() as usize;
+    Ok(engine.with_query_memory(one).with_cache(config.query_cache.bytes()))
 }
 
 fn start_metrics(config: &Config, data: &Path, lake: &Lake, budget: &Arc<Budget>) -> Result<Metrics> {
@@ -280,6 +282,8 @@ fn announce(address: SocketAddr, config: &Config, started: Instant) {
         memory_mib = config.memory_max.bytes() >> 20,
         hot_memory_mib = config.hot_memory.bytes() >> 20,
         query_memory_mib = config.query_memory.bytes() >> 20,
+        query_memory_each_mib = config.query_memory_each.bytes() >> 20,
+        query_cache_mib = config.query_cache.bytes() >> 20,
         query_threads = config.query_threads,
         queries_max = config.queries_max,
         ids_max = config.ids_max,

@@ -258,9 +258,13 @@ pub(crate) struct QueryAnswered {
     truncated: bool,
     /// Milliseconds
     execution_time: f64,
-    /// As the engine ran it, indented
+    /// What ran, an indented step a line, with rows, times and files
     query_plan: String,
     query_id: String,
+    /// It was worked out for an earlier query, from the same rows
+    cache_hit: bool,
+    /// Every row acknowledged longer ago than so many milliseconds is in it
+    data_freshness: f64,
 }
 
 /// Metrics by bucket and dimensions, and how they were found
