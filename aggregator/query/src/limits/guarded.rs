@@ -254,6 +254,10 @@ pub(crate) fn slice_bytes(batch: &RecordBatch) -> usize {
 }
 
 pub(super) fn array_bytes(array: &dyn Array) -> usize {
+    // A slice of views is said to take what its views take, without the texts that they show.
+    if let Some(texts) = array.as_string_view_opt() {
+        return texts.len() * size_of::<u128>() + texts.iter().flatten().map(str::len).sum::<usize>();
+    }
     array.to_data().get_slice_memory_size().unwrap_or_else(|_| array.get_array_memory_size())
 }
 
