@@ -22,6 +22,9 @@ const VACUUM_AFTER_MIN: Duration = Duration::from_secs(600);
 /// A table forgets after so long when it took a file out.
 const VACUUM_AFTER_MAX: Duration = Duration::from_secs(3 * 86_400);
 
+/// Each takes a connection and some 10 KiB.
+const VIEWERS_MAX: u64 = 100_000;
+
 /// More often than this a job would run without a pause.
 const EVERY_MIN: Duration = Duration::from_secs(1);
 
@@ -64,6 +67,10 @@ pub const SETTINGS: &[Setting] = &[
     )
     .default("2GiB"),
     Setting::new("query-memory", "SIZE", "Memory that all queries share; sorts past it spill to disk").default("1GiB"),
+    Setting::new("query-memory-each", "SIZE", "Memory of one query; sorts past it spill to disk, joins are refused")
+        .default("512MiB"),
+    Setting::new("query-cache", "SIZE", "Answers kept for whoever asks the same of unchanged tables; 0B: none")
+        .default("64MiB"),
     Setting::new("query-threads", "N", "Threads that queries share; 0 means one a processor").default("0"),
     Setting::new(
         "rollup-memory",
@@ -72,6 +79,8 @@ pub const SETTINGS: &[Setting] = &[
     )
     .default("256MiB"),
     Setting::new("queries-max", "N", "Queries at once; more wait a moment and are answered 503").default("32"),
+    Setting::new("viewers-max", "N", "Viewers of /live and /live/stream at once; more are answered 503")
+        .default("2000"),
     Setting::new("ids-max", "N", "Event ids remembered to find repeats, at 24 bytes of memory each").default("4194304"),
     Setting::new("ids-window", "DURATION", "How long an event id is remembered, as far as ids-max allows")
         .default("7d"),
@@ -105,9 +114,12 @@ pub struct Config {
     pub hot_memory: ByteSize,
     pub memory_max: ByteSize,
     pub query_memory: ByteSize,
+    pub query_memory_each: ByteSize,
+    pub query_cache: ByteSize,
     pub query_threads: usize,
     pub rollup_memory: ByteSize,
     pub queries_max: u64,
+    pub viewers_max: u64,
     pub ids_max: u64,
     pub ids_window: Duration,
     pub archive: Option<String>,
@@ -141,6 +153,10 @@ impl Config {
             number
         };
         let (flush_rows, queries_max, ids_max) = (positive("flush-rows"), positive("queries-max"), positive("ids-max"));
+        let viewers_max: u64 = read.required("viewers-max");
+        if !(1..=VIEWERS_MAX).contains(&viewers_max) {
+            read.fault("viewers-max", format!("must lie between 1 and {VIEWERS_MAX}"));
+        }
         let threads: u64 = read.required("query-threads");
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let config = Self {
@@ -153,9 +169,12 @@ impl Config {
             hot_memory: read.required("hot-memory"),
             memory_max: read.required("memory-max"),
             query_memory: read.required("query-memory"),
+            query_memory_each: read.required("query-memory-each"),
+            query_cache: read.required("query-cache"),
             query_threads: if threads == 0 { processors } else { threads as usize },
             rollup_memory: read.required("rollup-memory"),
             queries_max,
+            viewers_max,
             ids_max,
             ids_window: read.required("ids-window"),
             archive: read.optional("archive"),

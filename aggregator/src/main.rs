@@ -1,5 +1,6 @@
 //! `ridealong-aggregator`: reads its configuration and runs the command it was given.
 
+mod command;
 mod config;
 mod data;
 mod lock;
@@ -35,7 +36,11 @@ fn main() -> ExitCode {
             Err(error) => say(&format!("error: {error:#}\n"), 1),
         },
         "check" => print("the configuration is valid\n"),
-        _ => print(&config::shown(&layered)),
+        "config" => print(&config::shown(&layered)),
+        name => match command::run(name, &config, flags) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => say(&format!("error: {error:#}\n"), 1),
+        },
     }
 }
 
@@ -55,6 +60,7 @@ fn command() -> Command {
         .subcommand(with_settings("serve", "Run the aggregator").arg(salvage))
         .subcommand(with_settings("check", "Check the configuration and say every fault"))
         .subcommand(with_settings("config", "Show every setting, its value and where it came from"))
+        .subcommands(command::all().map(|command| with_flags(command, SETTINGS, PREFIX)))
         .subcommand(Command::new("openapi").about("Print the description of the HTTP API (OpenAPI 3.1)"))
 }
 

@@ -17,8 +17,9 @@ use ridealong_lake::{Lake, LakeOptions, Place};
 use ridealong_model::budget::Budget;
 use ridealong_model::jobs::Job;
 use ridealong_model::location::Location;
-use ridealong_query::{Engine, EngineOptions};
+use ridealong_query::{Engine, EngineOptions, Exporter};
 use ridealong_rollup::{Metrics, MetricsOptions};
+use ridealong_stream::{Live, LiveOptions};
 use ridealong_wal::disk::RealDisk;
 use ridealong_wal::{OpenError, Wal, WalOptions};
 use tokio::net::{TcpListener, TcpSocket};
@@ -54,6 +55,7 @@ pub fn serve(config: Config, unknown_variables: &[String], salvage: bool) -> Res
     let jobs = start_jobs(&config, &data, &lake)?;
     let metrics = Arc::new(start_metrics(&config, &data, &lake, &budget)?);
     let ingest = Ingest::new(wal.clone(), catalog.clone(), enricher.clone());
+    let live = start_live(&config, &wal)?;
     let engine = start_engine(&config, &lake, &budget)?;
     let engine = engine.with_ledger(Arc::new(ingest.clone())).with_segments(Arc::new(catalog.clone()));
     let engine = Arc::new(engine.with_jobs(Arc::new(jobs.clone())));
@@ -63,10 +65,12 @@ pub fn serve(config: Config, unknown_variables: &[String], salvage: bool) -> Res
         segment_check: Arc::clone(&engine) as _,
         admission: Admission::new(budget, Arc::new(lake.clone()), wal.clone()),
         engine: Arc::clone(&engine) as _,
+        export: Arc::new(Exporter::new(Arc::clone(&engine))),
         metrics: Arc::clone(&metrics) as _,
         lake: Arc::new(lake.clone()),
         mutate: Arc::new(lake.clone()),
         jobs: jobs.clone(),
+        live: live.clone(),
         has_archive: config.archive.is_some(),
         disk: disk(&data),
         bodies: Bodies::new(BODIES_BYTES_MAX),
@@ -79,10 +83,11 @@ pub fn serve(config: Config, unknown_variables: &[String], salvage: bool) -> Res
         .build()
         .context("cannot start the threads of the API")?;
     let scheduled = runtime.spawn(jobs.run());
-    let served = runtime.block_on(serve_http(&config, services, started));
+    let served = runtime.block_on(serve_http(&config, services, &live, started));
     // Not waited for: a job may be killed at any point.
     scheduled.abort();
     runtime.shutdown_timeout(Duration::from_millis(200));
+    live.close();
     metrics.close();
     engine.close();
     lake.close();
@@ -91,7 +96,7 @@ pub fn serve(config: Config, unknown_variables: &[String], salvage: bool) -> Res
     served
 }
 
-fn start_wal(config: &Config, data: &Path, salvage: bool) -> Result<Wal> {
+pub(crate) fn start_wal(config: &Config, data: &Path, salvage: bool) -> Result<Wal> {
     let mut options = WalOptions::new(data.join("log"));
     options.ids_max = config.ids_max as usize;
     options.ids_window = config.ids_window;
@@ -125,12 +130,12 @@ fn start_wal(config: &Config, data: &Path, salvage: bool) -> Result<Wal> {
     Ok(wal)
 }
 
-fn start_catalog(data: &Path) -> Result<Catalog> {
+pub(crate) fn start_catalog(data: &Path) -> Result<Catalog> {
     let disk = RealDisk::new(&data.join("catalog")).context("cannot make the catalog's folder")?;
     Catalog::open(Arc::new(disk)).context("cannot open the catalog")
 }
 
-fn start_enricher(config: &Config) -> Result<Enricher> {
+pub(crate) fn start_enricher(config: &Config) -> Result<Enricher> {
     let places = match &config.geo_file {
         Some(file) => Places::open(file).context("cannot use geo-file")?,
         None => Places::default(),
@@ -144,7 +149,13 @@ fn start_enricher(config: &Config) -> Result<Enricher> {
     Ok(enricher)
 }
 
-fn start_lake(config: &Config, data: &Path, wal: &Wal, budget: &Arc<Budget>, catalog: &Catalog) -> Result<Lake> {
+pub(crate) fn start_lake(
+    config: &Config,
+    data: &Path,
+    wal: &Wal,
+    budget: &Arc<Budget>,
+    catalog: &Catalog,
+) -> Result<Lake> {
     let place = match &config.data.bucket {
         Some(url) => Place::bucket(url).with_context(|| format!("cannot keep tables at {url}"))?,
         None => Place::folder(data.join("lake")),
@@ -192,14 +203,21 @@ fn start_jobs(config: &Config, data: &Path, lake: &Lake) -> Result<Jobs> {
     Ok(Jobs::open(Arc::new(lake.clone()), &schedule, Arc::new(disk)))
 }
 
-fn start_engine(config: &Config, lake: &Lake, budget: &Arc<Budget>) -> Result<Engine> {
+fn start_live(config: &Config, wal: &Wal) -> Result<Live> {
+    let options = LiveOptions::new(config.viewers_max as usize);
+    Live::start(options, wal.clone()).context("cannot start the live numbers")
+}
+
+pub(crate) fn start_engine(config: &Config, lake: &Lake, budget: &Arc<Budget>) -> Result<Engine> {
     let options = EngineOptions {
         threads: config.query_threads,
         memory_bytes: config.query_memory.bytes() as usize,
         budget: Arc::clone(budget),
         queries_max: config.queries_max as usize,
     };
-    Engine::start(lake.clone(), options).context("cannot start the query engine")
+    let engine = Engine::start(lake.clone(), options).context("cannot start the query engine")?;
+    let one = config.query_memory_each.min(config.query_memory).bytes() as usize;
+    Ok(engine.with_query_memory(one).with_cache(config.query_cache.bytes()))
 }
 
 fn start_metrics(config: &Config, data: &Path, lake: &Lake, budget: &Arc<Budget>) -> Result<Metrics> {
@@ -218,7 +236,7 @@ fn disk(data: &Path) -> Disk {
     Disk(Arc::new(move || fs4::statvfs(&data).map(|stats| (stats.available_space(), stats.total_space()))))
 }
 
-async fn serve_http(config: &Config, services: Services, started: Instant) -> Result<()> {
+async fn serve_http(config: &Config, services: Services, live: &Live, started: Instant) -> Result<()> {
     let listener = listen(config.listen).with_context(|| format!("cannot listen on {}", config.listen))?;
     let address = listener.local_addr().context("cannot read the address listened on")?;
     announce(address, config, started);
@@ -231,7 +249,9 @@ async fn serve_http(config: &Config, services: Services, started: Instant) -> Re
     stop_signal().await?;
     tracing::info!("stopping");
     drop(stop);
-    match tokio::time::timeout(DRAIN, serving).await {
+    live.dismiss();
+    let drained = async { tokio::join!(serving, live.deserted()).0 };
+    match tokio::time::timeout(DRAIN, drained).await {
         Ok(done) => done.context("the API ended early")?.context("the API failed"),
         Err(_) => {
             tracing::warn!("some requests did not end in time and were cut");
@@ -262,6 +282,8 @@ fn announce(address: SocketAddr, config: &Config, started: Instant) {
         memory_mib = config.memory_max.bytes() >> 20,
         hot_memory_mib = config.hot_memory.bytes() >> 20,
         query_memory_mib = config.query_memory.bytes() >> 20,
+        query_memory_each_mib = config.query_memory_each.bytes() >> 20,
+        query_cache_mib = config.query_cache.bytes() >> 20,
         query_threads = config.query_threads,
         queries_max = config.queries_max,
         ids_max = config.ids_max,

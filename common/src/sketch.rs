@@ -84,6 +84,11 @@ impl Sketch {
         self.bins.iter().fold(self.zeros, |sum, (_, count)| sum.saturating_add(*count))
     }
 
+    /// Memory beside the value itself.
+    pub fn heap_bytes(&self) -> usize {
+        self.bins.capacity() * size_of::<(u32, u64)>()
+    }
+
     /// The value at quantile `q` in 0..=1 (0.95 is p95), within 1 %; `None` when nothing was added.
     pub fn quantile(&self, q: f64) -> Option<f64> {
         let count = self.count();

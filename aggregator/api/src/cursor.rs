@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ridealong_common::ids::EventId;
 use ridealong_common::time::Timestamp;
+use ridealong_model::query::time_literal;
 
 /// Rows after this one, newest first.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -28,7 +29,7 @@ impl Cursor {
 
     /// The rows after it, as SQL. The time stands there twice: by its bound alone files are left out.
     pub fn condition(&self) -> String {
-        let (time, id) = (literal(self.timestamp), self.event_id);
+        let (time, id) = (time_literal(self.timestamp), self.event_id);
         format!(r#""timestamp" <= {time} AND ("timestamp" < {time} OR event_id < '{id}')"#)
     }
 }
@@ -37,11 +38,6 @@ impl fmt::Display for Cursor {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(&URL_SAFE_NO_PAD.encode(format!("{} {}", self.timestamp.micros(), self.event_id)))
     }
-}
-
-/// A time as SQL.
-pub(crate) fn literal(time: Timestamp) -> String {
-    format!("TIMESTAMP '{}'", time.to_string().trim_end_matches('Z'))
 }
 
 #[cfg(test)]

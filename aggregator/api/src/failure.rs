@@ -38,7 +38,7 @@ pub(crate) fn unanswered(error: QueryError) -> Failure {
         QueryError::TimedOut(_) => Failure::new(408, "query-timeout", "Query took too long", detail),
         QueryError::TooLarge(_) => Failure::new(400, "query-too-large", "Query needs too much", detail),
         QueryError::Behind => Failure::unavailable("behind", detail),
-        QueryError::Busy => Failure::unavailable("busy", detail),
+        QueryError::Busy | QueryError::Short(_) => Failure::unavailable("busy", detail),
         QueryError::Unread(_) => Failure::unavailable("store-unreachable", detail),
         QueryError::Failed(_) => Failure::new(500, "query-failed", "Query failed", detail),
     }

@@ -19,6 +19,9 @@ const DISK_FREE_DEGRADED: f64 = 0.10;
 /// Below this it is failing: the log will soon be full.
 const DISK_FREE_FAILING: f64 = 0.02;
 
+/// Live numbers that are older are not live.
+const LIVE_BEHIND_DEGRADED_MS: u64 = 5_000;
+
 /// Asks for (free, total) bytes of the disk that holds the data.
 #[derive(Clone)]
 pub struct Disk(pub Arc<dyn Fn() -> std::io::Result<(u64, u64)> + Send + Sync>);
@@ -82,6 +85,7 @@ pub(crate) async fn health(State(services): State<Services>) -> (StatusCode, Jso
         log(&services).await,
         flushes(&services),
         jobs(&services),
+        live(&services),
         queries(&services).await,
     ];
     let status = checks.iter().map(|check| check.status).max().unwrap_or(Status::Ok);
@@ -176,6 +180,18 @@ fn jobs(services: &Services) -> Check {
         (Status::Degraded, failed.join("; "))
     };
     Check { name: "jobs", status, value, threshold: "degraded when the last run of any has failed".into() }
+}
+
+fn live(services: &Services) -> Check {
+    let now = services.live.status();
+    let value = format!("{} of {} viewers, {} ms behind", now.viewers, now.viewers_max, now.behind_ms);
+    let (status, value) = match now.log_error {
+        Some(error) => (Status::Degraded, error),
+        None if now.behind_ms > LIVE_BEHIND_DEGRADED_MS => (Status::Degraded, value),
+        None => (Status::Ok, value),
+    };
+    let threshold = format!("degraded when live numbers are {} s behind", LIVE_BEHIND_DEGRADED_MS / 1_000);
+    Check { name: "live", status, value, threshold }
 }
 
 async fn queries(services: &Services) -> Check {

@@ -29,7 +29,7 @@ pub(crate) struct Asked {
     #[schema(example = "requests")]
     table: String,
     /// An SQL condition over the table's columns that says the same of a row at any time
-    #[schema(format = "sql-condition")]
+    #[schema(format = "sql-condition", min_length = 1)]
     r#where: String,
     /// Columns with their new values
     set: Option<Map<String, Value>>,

@@ -9,6 +9,8 @@ use ridealong_edge::prometheus::Text;
 use ridealong_ingest::{DoorTally, TallySnapshot};
 use ridealong_model::jobs::{JobStatus, JobsSource};
 use ridealong_model::lake::LakeStatus;
+use ridealong_model::query::QueryStatus;
+use ridealong_stream::LiveStatus;
 use ridealong_wal::{Books, ProducerBooks, TableBooks};
 
 use crate::description::problems::{Fails, Nothing};
@@ -35,9 +37,33 @@ pub(crate) async fn metrics(State(services): State<Services>) -> Text {
     log(&mut text, &books);
     lakes(&mut text, &lake);
     jobs(&mut text, &services.jobs.jobs());
+    live(&mut text, &services.live.status());
     lags(&mut text, &services, &lake);
+    queries(&mut text, &services.engine.status());
     text.single("ridealong_uptime_seconds", "gauge", "Since the start.", services.started.elapsed().as_secs());
     text
+}
+
+fn queries(text: &mut Text, status: &QueryStatus) {
+    let name = "ridealong_queries_total";
+    text.family(name, "counter", "Queries, by how they ended.");
+    let ended = [
+        ("done", status.done),
+        ("failed", status.failed),
+        ("timed out", status.timed_out),
+        ("cancelled", status.cancelled),
+    ];
+    for (state, count) in ended {
+        text.sample(name, &[("state", state)], count);
+    }
+    let help = "Answers that were kept from an earlier query.";
+    text.single("ridealong_query_cache_hits_total", "counter", help, status.cache_hits);
+    text.single("ridealong_query_cache_bytes", "gauge", "Answers that are kept.", status.cache_bytes);
+    text.single("ridealong_queries_running", "gauge", "Queries that run now.", status.running);
+    let help = "Queries whose work goes on although they have ended.";
+    text.single("ridealong_queries_overdue", "gauge", help, status.overdue_now);
+    let help = "How often all threads for queries were stuck and others took their place.";
+    text.single("ridealong_query_threads_replaced_total", "counter", help, status.threads_replaced);
 }
 
 fn tables(text: &mut Text, books: &Books) {
@@ -148,6 +174,34 @@ fn jobs(text: &mut Text, jobs: &[JobStatus]) {
             text.sample(name, &[("job", job.job.name())], of(job));
         }
     }
+}
+
+fn live(text: &mut Text, live: &LiveStatus) {
+    text.single("ridealong_live_viewers", "gauge", "Viewers of live numbers and events.", live.viewers);
+    text.single("ridealong_live_viewers_max", "gauge", "As many viewers may look.", live.viewers_max);
+    text.single("ridealong_live_filters", "gauge", "Filters of events that viewers listen by.", live.channels);
+    let counters = [
+        ("ridealong_live_viewers_refused_total", "Viewers turned away, as there were too many.", live.refused),
+        ("ridealong_live_events_shown_total", "Events pushed, once for each viewer.", live.events_shown),
+        (
+            "ridealong_live_events_missed_total",
+            "Events that viewers were too slow for, and were told.",
+            live.events_missed,
+        ),
+        ("ridealong_live_gaps_total", "Times that a viewer was told it missed nobody knows how many.", live.gaps),
+        ("ridealong_live_requests_late_total", "Requests that came too late for live numbers.", live.late_requests),
+        (
+            "ridealong_live_hosts_unknown_total",
+            "Samples of hosts beyond the bound of live numbers.",
+            live.unknown_hosts,
+        ),
+        ("ridealong_live_unreadable_total", "Entries of the log that live numbers lack.", live.unreadable),
+    ];
+    for (name, help, count) in counters {
+        text.single(name, "counter", help, count);
+    }
+    let help = "Age of the oldest acknowledged row that live numbers lack.";
+    text.seconds("ridealong_live_lag_seconds", help, live.behind_ms);
 }
 
 fn lags(text: &mut Text, services: &Services, lake: &LakeStatus) {

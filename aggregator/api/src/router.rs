@@ -17,8 +17,8 @@ use utoipa_axum::routes;
 
 use crate::services::Services;
 use crate::{
-    batches, config, description, events, flush, health, jobs, metrics, mutations, performance, prometheus, quarantine,
-    query, recent, retention, stats, track,
+    batches, config, description, docs, events, export, flush, health, jobs, live, metrics, mutations, performance,
+    prometheus, quarantine, query, realtime, recent, retention, stats, track,
 };
 
 pub fn router(services: Services) -> Router {
@@ -49,6 +49,7 @@ fn described() -> OpenApiRouter<Services> {
         .routes(routes!(health::ready))
         .routes(routes!(prometheus::metrics))
         .routes(routes!(description::openapi))
+        .routes(routes!(docs::docs))
 }
 
 fn analytics() -> OpenApiRouter<Services> {
@@ -59,8 +60,12 @@ fn analytics() -> OpenApiRouter<Services> {
         .routes(routes!(events::counts::counts))
         .routes(routes!(events::get, events::patch, events::delete))
         .routes(routes!(recent::recent))
+        .routes(routes!(realtime::realtime))
+        .routes(routes!(live::socket::live))
+        .routes(routes!(live::stream::stream))
         .routes(routes!(mutations::list, mutations::make))
         .routes(routes!(query::query))
+        .routes(routes!(export::export))
         .routes(routes!(metrics::metrics))
         .routes(routes!(performance::performance))
         .routes(routes!(quarantine::list))

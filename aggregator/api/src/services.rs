@@ -12,12 +12,14 @@ use ridealong_edge::body::{Bodies, Held, announced, discard};
 use ridealong_ingest::{Admission, Ingest};
 use ridealong_jobs::Jobs;
 use ridealong_model::budget::Share;
+use ridealong_model::export::Export;
 use ridealong_model::lake::Lake;
 use ridealong_model::metrics::MetricsEngine;
 use ridealong_model::mutation::Mutate;
 use ridealong_model::query::QueryEngine;
 use ridealong_model::segment::SegmentCheck;
 use ridealong_model::tenant::TenantId;
+use ridealong_stream::Live;
 
 use crate::failure::refused;
 use crate::health::Disk;
@@ -31,11 +33,13 @@ pub struct Services {
     pub segment_check: Arc<dyn SegmentCheck>,
     pub admission: Admission,
     pub engine: Arc<dyn QueryEngine>,
+    pub export: Arc<dyn Export>,
     pub metrics: Arc<dyn MetricsEngine>,
     pub lake: Arc<dyn Lake>,
     /// Deletes and corrects what is stored.
     pub mutate: Arc<dyn Mutate>,
     pub jobs: Jobs,
+    pub live: Live,
     /// Whether there is a place for days that are kept and seldom read.
     pub has_archive: bool,
     pub disk: Disk,

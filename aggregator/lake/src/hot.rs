@@ -36,10 +36,24 @@ struct Tables {
     by_key: BTreeMap<TableKey, TableState>,
     /// Up to where the log has been read into them.
     position: Position,
+    /// Changes ever made to any of them.
+    changes: u64,
+}
+
+impl Tables {
+    /// The table, for a change to it.
+    fn changed(&mut self, key: &TableKey) -> Option<&mut TableState> {
+        self.changes += 1;
+        let table = self.by_key.get_mut(key)?;
+        table.revision = self.changes;
+        Some(table)
+    }
 }
 
 #[derive(Debug)]
 struct TableState {
+    /// Another after each change of its rows or files, and never one that any table had before.
+    revision: u64,
     /// Mutations that not every file has seen.
     pending: Vec<Pending>,
     /// Rows that were ever deleted.
@@ -100,7 +114,10 @@ impl HotTables {
         let (hot, hot_since, hot_rows, hot_bytes) = (Vec::new(), None, 0, 0);
         let Changed { pending, deleted } = changed;
         let cold = Arc::new(marked(cold, &pending, deleted));
+        let mut tables = self.tables.lock();
+        tables.changes += 1;
         let state = TableState {
+            revision: tables.changes,
             pending,
             deleted,
             hot,
@@ -112,7 +129,7 @@ impl HotTables {
             committed,
             newest_us,
         };
-        self.tables.lock().by_key.entry(key).or_insert(state);
+        tables.by_key.entry(key).or_insert(state);
     }
 
     pub fn contains(&self, key: &TableKey) -> bool {
@@ -132,7 +149,7 @@ impl HotTables {
         let after = tables.position;
         for (key, mut batch) in added {
             batch.after = after;
-            let Some(table) = tables.by_key.get_mut(&key) else { unreachable!("a table is added before rows") };
+            let Some(table) = tables.changed(&key) else { unreachable!("a table is added before rows") };
             assert!(table.hot.last().is_none_or(|last| last.position < batch.position), "the log is read in order");
             assert!(batch.position > table.committed, "what Delta holds is not appended again");
             table.hot_since.get_or_insert_with(Instant::now);
@@ -172,7 +189,7 @@ impl HotTables {
     /// Hands over: the rows up to `up_to` are in this Delta version, and from now on they are read there.
     pub fn swap(&self, key: &TableKey, cold: ColdTable, up_to: Position) {
         let mut tables = self.tables.lock();
-        let Some(table) = tables.by_key.get_mut(key) else { unreachable!("a table that was flushed is known") };
+        let Some(table) = tables.changed(key) else { unreachable!("a table that was flushed is known") };
         table.hot.retain(|batch| batch.position > up_to);
         table.hot_changes += 1;
         table.hot_rows = table.hot.iter().map(|batch| batch.rows.num_rows()).sum();
@@ -202,7 +219,7 @@ impl HotTables {
 
     /// The same rows in another Delta version, or rows that are meant to go are gone from it.
     pub fn replace(&self, key: &TableKey, cold: ColdTable) {
-        if let Some(table) = self.tables.lock().by_key.get_mut(key) {
+        if let Some(table) = self.tables.lock().changed(key) {
             table.cold = Arc::new(marked(cold, &table.pending, table.deleted));
         }
     }
@@ -233,7 +250,7 @@ impl HotTables {
         let batches = batches.into_iter().map(|(position, rows)| HotBatch::new(rows, position));
         let mut batches: BTreeMap<Position, HotBatch> = batches.map(|batch| (batch.position, batch)).collect();
         let mut tables = self.tables.lock();
-        let Some(table) = tables.by_key.get_mut(key) else { return };
+        let Some(table) = tables.changed(key) else { return };
         for batch in &mut table.hot {
             if let Some(changed) = batches.remove(&batch.position) {
                 *batch = HotBatch { after: batch.after, ..changed };
@@ -258,12 +275,13 @@ impl HotTables {
     pub fn pin(&self, tenant: &str) -> Snapshot {
         let tables = self.tables.lock();
         let of_tenant = tables.by_key.iter().filter(|(key, _)| &*key.tenant == tenant);
+        let revisions = of_tenant.clone().map(|(key, table)| (key.table, table.revision)).collect();
         let pinned = of_tenant.map(|(key, table)| TableSnapshot {
             table: key.table,
             hot: table.hot.iter().map(|batch| batch.rows.clone()).collect(),
             cold: Arc::clone(&table.cold),
         });
-        Snapshot { tables: pinned.collect(), position: tables.position }
+        Snapshot { tables: pinned.collect(), position: tables.position, revisions }
     }
 
     /// A table at this moment, of its hot rows only those that a caller has not seen. None when there is no such table.

@@ -16,9 +16,16 @@ pub struct Snapshot {
     pub tables: Vec<TableSnapshot>,
     /// Every stored row of the log up to here is in it, and none after.
     pub position: Position,
+    /// As long as a table's is the same, so are its rows.
+    pub(crate) revisions: Vec<(Table, u64)>,
 }
 
 impl Snapshot {
+    /// Another after each change of the table; None while there is no row of it.
+    pub fn revision(&self, table: Table) -> Option<u64> {
+        self.revisions.iter().find(|(of, _)| *of == table).map(|(_, revision)| *revision)
+    }
+
     pub fn table(&self, table: Table) -> Option<&TableSnapshot> {
         self.tables.iter().find(|snapshot| snapshot.table == table)
     }

@@ -4,16 +4,21 @@
 //! [`session`] holds the caller's tables and nothing else; [`system`] has those about the system itself;
 //! [`provider`] scans one table of the snapshot, hot and cold, with [`stored_filter`]s;
 //! [`derived`] makes `sessions` and `users` of visits, with [`segments`] by rule;
-//! [`answer`] turns the result into JSON; [`percentile`] and [`uuid_text`] are the functions we add.
+//! [`answer`] turns the result into JSON; [`percentile`] and [`uuid_text`] are the functions we add, [`date_trunc`] one
+//! that we make quicker.
 //!
-//! Reads only: [`guard`] refuses whatever is not a query.
+//! [`export`] makes files of all the rows of a statement.
+//!
+//! Reads only: [`guard`] refuses whatever is not a query. [`limits`] end what takes too long or too much.
 
 mod answer;
-mod budget_pool;
+mod date_trunc;
 mod derived;
 mod engine;
+mod export;
 mod guard;
 mod in_force;
+mod limits;
 mod percentile;
 mod provider;
 mod segments;
@@ -22,3 +27,4 @@ mod system;
 mod uuid_text;
 
 pub use engine::{Engine, EngineOptions, StartError};
+pub use export::Exporter;

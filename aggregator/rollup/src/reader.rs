@@ -42,7 +42,7 @@ impl Reader {
         let known = table.columns().iter().enumerate();
         let places: Vec<usize> = known.filter(|(_, column)| columns.contains(column.name)).map(|(at, _)| at).collect();
         let filters = within(window);
-        let wanted = Wanted { projection: Some(&places), filters: &filters, limit: None };
+        let wanted = Wanted { projection: Some(&places), filters: &filters, ..Wanted::default() };
         let cold = Arc::new(ColdTable { files: vec![file.clone()], ..ColdTable::default() });
         let snapshot = TableSnapshot { table, hot: Vec::new(), cold };
         let plan = snapshot.scan(&self.session.state(), &wanted)?;

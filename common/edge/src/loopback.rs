@@ -2,7 +2,8 @@
 //! 127.0.0.1 (DNS rebinding) sends its own name.
 
 use axum::extract::Request;
-use axum::http::header::HOST;
+use axum::http::HeaderMap;
+use axum::http::header::{HOST, ORIGIN};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -21,6 +22,22 @@ pub async fn require_loopback_host(request: Request, next: Next) -> Response {
     Failure::new(403, "host-not-loopback", "Host is not loopback", detail).into_response()
 }
 
+/// Refuses pages of other hosts. A browser keeps these from reading most answers, but not a WebSocket: it only says where
+/// the page is from.
+pub fn require_own_origin(headers: &HeaderMap) -> Result<(), Failure> {
+    let Some(origin) = headers.get(ORIGIN) else { return Ok(()) };
+    if origin.to_str().is_ok_and(is_loopback_origin) {
+        return Ok(());
+    }
+    let detail = format!("the page at {origin:?} may not read this: only pages of this machine may");
+    Err(Failure::new(403, "foreign-origin", "Origin is not allowed", detail))
+}
+
+fn is_loopback_origin(origin: &str) -> bool {
+    let host = ["http://", "https://"].iter().find_map(|scheme| origin.strip_prefix(scheme));
+    host.is_some_and(is_loopback)
+}
+
 fn is_loopback(host: &str) -> bool {
     let name = match host.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or_default(),
@@ -32,7 +49,17 @@ fn is_loopback(host: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_loopback;
+    use super::{is_loopback, is_loopback_origin};
+
+    #[test]
+    fn only_pages_of_this_machine_pass() {
+        for origin in ["http://localhost:3000", "https://127.0.0.1", "http://[::1]:8600"] {
+            assert!(is_loopback_origin(origin), "{origin}");
+        }
+        for origin in ["", "null", "localhost", "http://evil.example", "file://", "http://127.0.0.1.evil.example:80"] {
+            assert!(!is_loopback_origin(origin), "{origin}");
+        }
+    }
 
     #[test]
     fn only_names_of_this_machine_pass() {

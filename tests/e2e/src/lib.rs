@@ -3,7 +3,7 @@
 //!
 //! [`process`] runs a program; [`aggregator`] and [`agent`] are the two of them; [`upstream`] is a service that remembers
 //! what it served, [`raw_origin`] one that reads its requests byte by byte; [`real_origin`] are those that people run, [`scripted`] plays any; [`wire`] is a connection on which anything can
-//! be sent; [`api`] speaks JSON over HTTP; [`cutter`] is a bad network, [`faulty`] a bad store before [`moto`], which is a good one, and [`tmpfs`] a small disk; [`ledger`] asks for the books; [`load`] sends requests through a proxy; [`frames`] makes batches by
+//! be sent; [`api`] speaks JSON over HTTP; [`cutter`] is a bad network, [`faulty`] a bad store before [`moto`], which is a good one, and [`tmpfs`] a small disk; [`ledger`] asks for the books; [`live`] watches live numbers, [`load`] sends requests through a proxy; [`frames`] makes batches by
 //! hand, sound and forged; [`events`] makes tracked events; [`exposition`] reads Prometheus' format; [`wait`] waits for conditions.
 
 use std::path::PathBuf;
@@ -30,6 +30,7 @@ pub mod events;
 pub mod exposition;
 pub mod frames;
 pub mod ledger;
+pub mod live;
 pub mod load;
 
 pub use agent::Agent;

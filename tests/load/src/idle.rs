@@ -113,7 +113,7 @@ async fn serve(listener: TcpListener) {
 }
 
 #[allow(unsafe_code, reason = "the standard library knows no limits of resources")]
-fn raise_descriptors(wanted: u64) -> Result<()> {
+pub fn raise_descriptors(wanted: u64) -> Result<()> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: both calls get a valid, exclusive pointer to a whole rlimit.
     let is_read = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } == 0;

@@ -6,7 +6,9 @@
 mod access_log;
 mod batches;
 mod bytes;
+mod dashboards;
 mod delivery;
+mod export;
 mod frames;
 mod fresh;
 mod history;
@@ -45,8 +47,12 @@ enum Command {
     Batches(batches::Options),
     /// What a row takes in the lake, column by column, beside what entropy allows
     Bytes(bytes::Options),
+    /// A thousand sockets and 200 questions a second while events come in
+    Dashboards(dashboards::Options),
     /// A data folder with some days of rows, for tests/load/queries.sh
     History(history::Options),
+    /// Rows a second through GET /export, by format, and the memory it takes
+    Export(export::Options),
     /// JSON events a second through POST /batch-track, acknowledged when fsynced
     Json(json::Options),
     /// Answers of POST /metrics over days of data: cold, warm, again, and while events come in
@@ -76,7 +82,9 @@ fn run(arguments: Arguments) -> Result<()> {
     match arguments.command {
         Command::Batches(options) => runtime.block_on(batches::run(options, &binaries)),
         Command::Bytes(options) => runtime.block_on(bytes::run(options, &binaries)),
+        Command::Dashboards(options) => runtime.block_on(dashboards::run(options, &binaries)),
         Command::History(options) => runtime.block_on(history::run(options, &binaries)),
+        Command::Export(options) => runtime.block_on(export::run(options, &binaries)),
         Command::Json(options) => runtime.block_on(json::run(options, &binaries)),
         Command::Metrics(options) => runtime.block_on(metrics::run(options, &binaries)),
         Command::Overload(options) => runtime.block_on(overload::run(options, &binaries)),

@@ -45,7 +45,7 @@ fn some_crates_are_named_in_one_place_only() {
         ("sysinfo::", &["agent/src/host.rs"]),
         ("backoff::", &["agent/src/shipper/retry.rs"]),
         ("bincode::", &["common/src/block.rs", "common/src/frame.rs"]),
-        ("reqwest::", &["agent/src/shipper.rs"]),
+        ("reqwest::", &["agent/src/shipper.rs", "aggregator/src/command/server.rs"]),
         ("datafusion::", &["aggregator/engine/", "aggregator/lake/", "aggregator/query/", "aggregator/rollup/"]),
         ("deltalake::", &["aggregator/engine/", "aggregator/lake/", "aggregator/query/", "aggregator/rollup/"]),
         (

@@ -174,6 +174,20 @@ parts! {
         503 "not-kept" "the settings could not be made durable; nothing was changed"
         503 "stopping" "the program is being stopped"
     }
+    /// Live numbers by name.
+    LiveMetrics {
+        400 "no-such-metric" "a metric is named that there is not"
+    }
+    /// Somebody looks on.
+    Looking {
+        403 "foreign-origin" "a page of another host asks (`Origin`)"
+        503 "too-many-filters" "viewers listen by as many different filters as may be"
+        503 "too-many-viewers" "as many look on as may (`viewers-max`)"
+    }
+    /// A WebSocket is opened.
+    Socket {
+        400 "not-a-websocket" "the request does not ask for a WebSocket"
+    }
     /// Any setting.
     Setting {
         400 "invalid-setting" "a key is unknown or has a value that it cannot have"

@@ -32,7 +32,7 @@ pub(crate) struct Event {
     source: Option<String>,
     version: Option<String>,
     environment: Option<String>,
-    schema_version: Option<String>,
+    schema_version: Option<TextOrNumber>,
     /// The sender's clock when it sent, by which `timestamp` can be corrected
     #[schema(format = DateTime)]
     sent_at: Option<String>,
@@ -120,7 +120,7 @@ pub(crate) struct BatchResult {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(example = json!({"properties": {"amount": 12, "note": null}}))]
 pub(crate) struct EventChange {
-    #[schema(min_length = 1)]
+    #[schema(min_length = 1, nullable = false)]
     event_type: Option<String>,
     event_category: Option<String>,
     user_id: Option<String>,
@@ -131,7 +131,7 @@ pub(crate) struct EventChange {
     source: Option<String>,
     version: Option<String>,
     environment: Option<String>,
-    schema_version: Option<String>,
+    schema_version: Option<TextOrNumber>,
 }
 
 /// What a tenant has set
@@ -229,6 +229,13 @@ pub(crate) struct RetentionRule {
     drop_after: Option<String>,
 }
 
+#[derive(Deserialize, ToSchema)]
+#[serde(untagged)]
+pub(crate) enum TextOrNumber {
+    Text(String),
+    Number(f64),
+}
+
 /// A value
 #[derive(Deserialize, ToSchema)]
 #[serde(untagged)]
@@ -251,9 +258,13 @@ pub(crate) struct QueryAnswered {
     truncated: bool,
     /// Milliseconds
     execution_time: f64,
-    /// As the engine ran it, indented
+    /// What ran, an indented step a line, with rows, times and files
     query_plan: String,
     query_id: String,
+    /// It was worked out for an earlier query, from the same rows
+    cache_hit: bool,
+    /// Every row acknowledged longer ago than so many milliseconds is in it
+    data_freshness: f64,
 }
 
 /// Metrics by bucket and dimensions, and how they were found

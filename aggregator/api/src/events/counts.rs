@@ -29,6 +29,7 @@ pub(crate) struct Asked {
     #[param(format = DateTime)]
     to: Option<String>,
     #[serde(default)]
+    #[param(inline)]
     by: By,
 }
 

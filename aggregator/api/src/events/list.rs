@@ -9,12 +9,12 @@ use axum::extract::State;
 use ridealong_common::time::Timestamp;
 use ridealong_edge::Failure;
 use ridealong_edge::parameters::Parameters;
-use ridealong_model::query::{QueryRequest, ROWS_MAX};
+use ridealong_model::query::{QueryRequest, ROWS_MAX, time_literal};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::stored::{COLUMNS, StoredEvent, rows};
-use crate::cursor::{Cursor, NEWEST_FIRST, literal};
+use crate::cursor::{Cursor, NEWEST_FIRST};
 use crate::description::problems::{Fails, Parameter, Tables};
 use crate::failure::unanswered;
 use crate::parameter;
@@ -119,6 +119,6 @@ impl Filter {
 
 /// From the first time on, before the second.
 pub(super) fn range(from: Option<Timestamp>, to: Option<Timestamp>) -> impl Iterator<Item = String> {
-    let from = from.map(|from| format!(r#""timestamp" >= {}"#, literal(from)));
-    from.into_iter().chain(to.map(|to| format!(r#""timestamp" < {}"#, literal(to))))
+    let from = from.map(|from| format!(r#""timestamp" >= {}"#, time_literal(from)));
+    from.into_iter().chain(to.map(|to| format!(r#""timestamp" < {}"#, time_literal(to))))
 }

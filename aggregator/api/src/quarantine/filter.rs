@@ -4,10 +4,11 @@ use ridealong_common::ids::EventId;
 use ridealong_common::time::Timestamp;
 use ridealong_edge::Failure;
 use ridealong_ingest::Standing;
+use ridealong_model::query::time_literal;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use crate::cursor::{Cursor, literal};
+use crate::cursor::Cursor;
 use crate::parameter::{self, invalid};
 
 #[derive(Deserialize, IntoParams)]
@@ -91,10 +92,10 @@ impl Filter {
             }
         }
         if let Some(from) = self.from {
-            conditions.push(format!(r#""timestamp" >= {}"#, literal(from)));
+            conditions.push(format!(r#""timestamp" >= {}"#, time_literal(from)));
         }
         if let Some(to) = self.to {
-            conditions.push(format!(r#""timestamp" < {}"#, literal(to)));
+            conditions.push(format!(r#""timestamp" < {}"#, time_literal(to)));
         }
         if let Some(after) = &self.after {
             conditions.push(after.condition());
