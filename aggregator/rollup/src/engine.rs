@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use ridealong_common::distinct;
 use ridealong_common::table::Table;
 use ridealong_common::time::Timestamp;
+use ridealong_engine::datafusion::arrow::array::RecordBatch;
 use ridealong_engine::datafusion::common::DataFusionError;
 use ridealong_engine::deltalake::logstore::object_store::Error as StoreError;
 use ridealong_lake::{ColdTable, Lake};
@@ -30,6 +31,7 @@ use crate::cells::family::Group;
 use crate::cells::grid::Grid;
 use crate::cells::kernel::{FoldError, Window, fold, picked};
 use crate::cut;
+use crate::edges::Edges;
 use crate::hot::{HotTables, grid_for, mapped};
 use crate::question::{Part, Question};
 use crate::reader::Reader;
@@ -67,6 +69,7 @@ struct Inner {
     shelf: Arc<Shelf>,
     hot: Arc<HotTables>,
     answers: Answers,
+    edges: Edges,
     budget: Arc<Budget>,
 }
 
@@ -80,7 +83,8 @@ impl Metrics {
         let (shelf, hot) = (Arc::new(shelf), Arc::new(HotTables::default()));
         building.spawn(builder::run(lake.clone(), Arc::clone(&shelf), Arc::clone(&hot)));
         let handle = answering.handle().clone();
-        let inner = Arc::new(Inner { lake, shelf, hot, answers: Answers::new(), budget });
+        let edges = Edges::new(Arc::clone(&budget));
+        let inner = Arc::new(Inner { lake, shelf, hot, answers: Answers::new(), edges, budget });
         let slots = Arc::new(Semaphore::new(QUESTIONS_MAX));
         Ok(Self { inner, handle, runtimes: Mutex::new(Some([answering, building])), slots })
     }
@@ -314,18 +318,20 @@ impl Inner {
         columns.extend(&part.dimensions);
         columns.extend(part.filters.iter().map(|filter| filter.column.name));
         columns.extend(grids.iter().flat_map(|at| progress.grids[*at].grid.group.columns(part.table)));
-        let read = self.shelf.reader.read(part.table, &file.file, &columns, window, |batch| {
+        let mut see = |batch: &RecordBatch| {
             let rows = picked(batch, window, &part.filters).map_err(failed)?;
             progress.work.rows += rows.len() as u64;
             for at in grids {
                 fold(&mut progress.grids[*at].grid, part.table, &part.dimensions, batch, &rows).map_err(failed)?;
             }
             self.check_size(progress).map_err(Unread::Answered)
-        });
-        read.await.map_err(|error| match error {
-            Unread::Answered(error) => error,
-            Unread::Reading(error) => unanswered(ShelfError::Read(error)),
-        })
+        };
+        if let Some(minute) = Edges::minute(window) {
+            let minute = self.edges.rows(&self.shelf.reader, file, minute, &columns).await.map_err(unanswered)?;
+            return minute.batches.iter().try_for_each(see).map_err(MetricsError::from);
+        }
+        let read = self.shelf.reader.read(part.table, &file.file, &columns, window, &mut see);
+        read.await.map_err(MetricsError::from)
     }
 
     /// Bounds what an answer may take while it is computed.
@@ -348,6 +354,15 @@ impl Inner {
 enum Unread {
     Reading(DataFusionError),
     Answered(MetricsError),
+}
+
+impl From<Unread> for MetricsError {
+    fn from(error: Unread) -> Self {
+        match error {
+            Unread::Answered(error) => error,
+            Unread::Reading(error) => unanswered(ShelfError::Read(error)),
+        }
+    }
 }
 
 impl From<DataFusionError> for Unread {

@@ -209,6 +209,33 @@ fn an_answer_is_given_again_until_its_rows_change() {
     assert_eq!(rows(&sandbox.ask(asked)), json!([{ "event_count": 52 }]));
 }
 
+/// A minute that is asked for again is read once, and what has changed in it meanwhile is seen.
+#[test]
+fn ends_of_ranges_are_read_once_and_never_stale() {
+    let sandbox = Sandbox::new();
+    let mut random = fastrand::Rng::with_seed(11);
+    let events: Vec<Event> =
+        (0..3_000).map(|n| Event { at: START + n * SECOND / 10, ..Event::draw(&mut random, START) }).collect();
+    sandbox.track(&events);
+    sandbox.block_on(sandbox.lake.flush()).expect("flushed");
+    let mut model = Model { events, ..Model::default() };
+    for turn in 0..2 {
+        for cut in [1, 3, 12_345_678, 59_999_999, 61_000_001] {
+            let mut asked = request(&["event_count", "unique_users", "unique_sessions"]);
+            asked.dimensions = vec!["source".into(), "user_id".into()];
+            asked.from = Moment::At(Timestamp(START + cut));
+            asked.to = Moment::At(Timestamp(START + cut + 45 * SECOND));
+            assert_alike(&asked, &sandbox.ask(asked.clone()), &model);
+            asked.dimensions.pop();
+            assert_alike(&asked, &sandbox.ask(asked.clone()), &model);
+        }
+        if turn == 0 {
+            sandbox.mutate("event_type = 'click'", MutationChange::Delete);
+            model.events.retain(|event| event.kind != 0);
+        }
+    }
+}
+
 /// What was made before a restart is read from the disk; what is damaged there is made again; what is of no file goes.
 #[test]
 fn rollups_outlive_a_restart_and_may_be_lost() {
