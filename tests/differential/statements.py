@@ -74,6 +74,14 @@ AGGREGATES = both(
 
 ROWS = both(
     f"SELECT {ALL} FROM events",
+    f"SELECT {ALL} FROM events WHERE user_id = 'user-5'",
+    f"SELECT {ALL} FROM events WHERE session_id IN ('s-7', 's-8', 's-9') ORDER BY timestamp, event_id",
+    f"SELECT {ALL} FROM events WHERE user_id = 'Zoë' AND country = 'FR' AND properties->>'word' IS NOT NULL",
+    f"SELECT {ALL} FROM events WHERE event_id = (SELECT min(event_id) FROM events WHERE country = 'CH')",
+    "SELECT event_type, count(*) AS n FROM events WHERE user_id = 'user-7' GROUP BY event_type",
+    "SELECT timestamp FROM events WHERE user_id = 'zoe' ORDER BY timestamp DESC LIMIT 3",
+    "SELECT count(*) AS n FROM events WHERE user_id = user_id AND session_id = 's-8'",
+    "SELECT count(*) AS n FROM events WHERE 's-8' = session_id OR user_id = 'ZOE'",
     f"SELECT {ALL} FROM events ORDER BY timestamp DESC, event_id LIMIT 100",
     f"SELECT {ALL} FROM events WHERE source = 'shop' ORDER BY timestamp DESC, event_id LIMIT 20",
     "SELECT event_id FROM events ORDER BY event_id LIMIT 10 OFFSET 100",
@@ -148,6 +156,12 @@ TEXTS = both(
     "SELECT DISTINCT starts_with(user_id, 'user') AS a FROM events",
     "SELECT DISTINCT translate(event_type, 'aeiou', 'AEIOU') AS a FROM events",
     "SELECT DISTINCT md5(event_type) AS m FROM events",
+    "SELECT DISTINCT concat_ws('/', source, user_id, country) AS t FROM events",
+    "SELECT DISTINCT position('o' IN user_id) AS p, trim(both 'uz' from user_id) AS b, ltrim(user_id, 'u') AS l, rtrim(user_id, '0') AS r FROM events",
+    "SELECT user_id, max(referrer) AS m, min(event_category) AS c FROM events GROUP BY user_id",
+    "SELECT event_id, CASE WHEN country IS NULL THEN platform ELSE country END AS c FROM events",
+    "SELECT array_agg(DISTINCT event_type ORDER BY event_type)[1] AS f FROM events",
+    "SELECT event_id FROM events WHERE user_id > 'user-2' AND user_id <= 'user-3' ORDER BY event_id",
     "SELECT DISTINCT ascii(event_type) AS a, chr(ascii(event_type)) AS c FROM events",
     "SELECT DISTINCT greatest(country, platform) AS g, least(country, platform) AS l FROM events WHERE country IS NOT NULL AND platform IS NOT NULL",
     "SELECT DISTINCT regexp_replace(version, '[0-9]+', 'N', 'g') AS t FROM events",
@@ -302,7 +316,7 @@ PERCENTILES += percentiles("(SELECT * FROM requests WHERE status = 500) AS r", "
 STATEMENTS = AGGREGATES + ROWS + WINDOWS + JOINS + SETS + TEXTS + TIMES + JSON + CASES + REQUESTS + PERCENTILES
 
 # Those that touch storage in every way, few enough to be asked again and again while files change.
-QUICK = AGGREGATES[:12] + ROWS[:12] + JSON[:8] + TIMES[:4] + WINDOWS[:2] + JOINS[:2]
+QUICK = AGGREGATES[:12] + ROWS[:16] + JSON[:8] + TIMES[:4] + WINDOWS[:2] + JOINS[:2]
 
 # Conditions and new values; both engines read the conditions.
 DELETIONS = [

@@ -17,7 +17,7 @@ use ridealong_wal::Position;
 
 use crate::mutations::{Action, Changed, Pending};
 use crate::schema::{RECEIVED_AT, TIMESTAMP};
-use crate::snapshot::{ColdTable, Snapshot, TableSnapshot};
+use crate::snapshot::{ColdTable, HotMark, Newer, Snapshot, TableSnapshot};
 
 /// A table of a tenant.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,6 +45,8 @@ struct TableState {
     /// Rows that were ever deleted.
     deleted: u64,
     hot: Vec<HotBatch>,
+    /// How often batches have left or been replaced, and 1.
+    hot_changes: u64,
     hot_since: Option<Instant>,
     hot_rows: usize,
     hot_bytes: usize,
@@ -98,7 +100,18 @@ impl HotTables {
         let (hot, hot_since, hot_rows, hot_bytes) = (Vec::new(), None, 0, 0);
         let Changed { pending, deleted } = changed;
         let cold = Arc::new(marked(cold, &pending, deleted));
-        let state = TableState { pending, deleted, hot, hot_since, hot_rows, hot_bytes, cold, committed, newest_us };
+        let state = TableState {
+            pending,
+            deleted,
+            hot,
+            hot_changes: 1,
+            hot_since,
+            hot_rows,
+            hot_bytes,
+            cold,
+            committed,
+            newest_us,
+        };
         self.tables.lock().by_key.entry(key).or_insert(state);
     }
 
@@ -161,6 +174,7 @@ impl HotTables {
         let mut tables = self.tables.lock();
         let Some(table) = tables.by_key.get_mut(key) else { unreachable!("a table that was flushed is known") };
         table.hot.retain(|batch| batch.position > up_to);
+        table.hot_changes += 1;
         table.hot_rows = table.hot.iter().map(|batch| batch.rows.num_rows()).sum();
         table.hot_bytes = table.hot.iter().map(|batch| batch.bytes).sum();
         table.hot_since = (!table.hot.is_empty()).then(Instant::now);
@@ -227,6 +241,7 @@ impl HotTables {
         }
         table.hot_rows = table.hot.iter().map(|batch| batch.rows.num_rows()).sum();
         table.hot_bytes = table.hot.iter().map(|batch| batch.bytes).sum();
+        table.hot_changes += 1;
         table.pending.push(made);
         table.deleted = deleted;
         table.cold = Arc::new(marked(ColdTable::clone(&table.cold), &table.pending, deleted));
@@ -249,6 +264,24 @@ impl HotTables {
             cold: Arc::clone(&table.cold),
         });
         Snapshot { tables: pinned.collect(), position: tables.position }
+    }
+
+    /// A table at this moment, of its hot rows only those that a caller has not seen. None when there is no such table.
+    pub fn newer(&self, tenant: &str, table: Table, seen: HotMark) -> Option<Newer> {
+        let tables = self.tables.lock();
+        let (_, state) = tables.by_key.iter().find(|(key, _)| key.table == table && &*key.tenant == tenant)?;
+        let is_all = seen.changes != state.hot_changes;
+        let known = if is_all { 0 } else { seen.batches };
+        let hot = state.hot.iter().skip(known).map(|batch| batch.rows.clone()).collect();
+        let mark = HotMark { changes: state.hot_changes, batches: state.hot.len() };
+        Some(Newer { hot, is_all, cold: Arc::clone(&state.cold), mark })
+    }
+
+    /// The files of all tables.
+    pub fn files(&self) -> Vec<(Arc<str>, Table, Arc<ColdTable>)> {
+        let tables = self.tables.lock();
+        let of_all = tables.by_key.iter();
+        of_all.map(|(key, state)| (Arc::clone(&key.tenant), key.table, Arc::clone(&state.cold))).collect()
     }
 
     /// Up to where the log is in Delta, when it has been read up to `readable`: a table with nothing hot holds no log.

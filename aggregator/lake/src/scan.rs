@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::DateTime;
-use ridealong_engine::datafusion::arrow::datatypes::{Schema, SchemaRef};
+use ridealong_engine::datafusion::arrow::datatypes::{DataType, Schema, SchemaRef};
 use ridealong_engine::datafusion::catalog::Session;
 use ridealong_engine::datafusion::catalog::memory::MemorySourceConfig;
 use ridealong_engine::datafusion::common::stats::Precision;
@@ -22,13 +22,21 @@ use ridealong_engine::datafusion::datasource::table_schema::TableSchema;
 use ridealong_engine::datafusion::execution::object_store::ObjectStoreUrl;
 use ridealong_engine::datafusion::logical_expr::Expr;
 use ridealong_engine::datafusion::logical_expr::utils::conjunction;
+use ridealong_engine::datafusion::physical_expr::PhysicalExpr;
+use ridealong_engine::datafusion::physical_expr::expressions::{CastExpr, Column};
 use ridealong_engine::datafusion::physical_plan::ExecutionPlan;
+use ridealong_engine::datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 use ridealong_engine::datafusion::physical_plan::union::UnionExec;
+use ridealong_engine::deltalake::logstore::object_store::ObjectStore;
 use ridealong_engine::deltalake::{ObjectMeta, Path};
 
 use crate::mutations::{Mutation, applied};
-use crate::schema::{TIMESTAMP, file_schema};
+use crate::schema::{TIMESTAMP, file_schema, with_views};
 use crate::snapshot::{ColdFile, TableSnapshot};
+use crate::store::DurableStore;
+
+/// The root of the local file system, as a place names it.
+const LOCAL: &str = "file:///";
 
 /// What a scan is asked for, in terms of the stored columns.
 #[derive(Clone, Copy, Debug, Default)]
@@ -39,6 +47,11 @@ pub struct Wanted<'a> {
     pub filters: &'a [Expr],
     /// More rows are not needed; fewer may come only when there are no more.
     pub limit: Option<usize>,
+    /// Texts as views rather than as they are kept in memory.
+    pub views: bool,
+    /// Few rows will pass the filters: they are applied while reading, before the other columns are decoded. Where many
+    /// pass this takes longer than filtering whole batches.
+    pub picks_few: bool,
 }
 
 impl TableSnapshot {
@@ -60,9 +73,17 @@ impl TableSnapshot {
         }
     }
 
+    /// The columns as a scan reads them.
+    fn read_schema(&self, wanted: &Wanted<'_>) -> SchemaRef {
+        let stored = file_schema(self.table);
+        if wanted.views { with_views(&stored) } else { stored }
+    }
+
     fn scan_hot(&self, wanted: &Wanted<'_>) -> Result<Arc<dyn ExecutionPlan>> {
         let projection = wanted.projection.map(<[usize]>::to_vec);
-        Ok(MemorySourceConfig::try_new_exec(std::slice::from_ref(&self.hot), file_schema(self.table), projection)?)
+        let rows = std::slice::from_ref(&self.hot);
+        let scan = MemorySourceConfig::try_new_exec(rows, file_schema(self.table), projection)?;
+        if wanted.views { as_views(scan) } else { Ok(scan) }
     }
 
     /// Files of one store with the same pending mutations; at least one.
@@ -75,24 +96,27 @@ impl TableSnapshot {
         let Some(pending) = files.first().map(|file| &*file.pending).filter(|pending| !pending.is_empty()) else {
             return self.parquet(state, files, wanted);
         };
-        let schema = file_schema(self.table);
-        let reading = Reading::of(pending, &schema, wanted)?;
-        let stored = Wanted { projection: Some(&reading.columns), filters: &reading.filters, limit: None };
+        let reading = Reading::of(pending, &file_schema(self.table), wanted)?;
+        let stored = Wanted { projection: Some(&reading.columns), filters: &reading.filters, limit: None, ..*wanted };
         let plan = self.parquet(state, files, &stored)?;
         let plan = applied(plan, pending, state)?;
         crate::mutations::projected(plan, &reading.shown)
     }
 
     fn parquet(&self, state: &dyn Session, files: &[&ColdFile], wanted: &Wanted<'_>) -> Result<Arc<dyn ExecutionPlan>> {
-        let Wanted { projection, filters, limit } = *wanted;
-        let stored = file_schema(self.table);
-        let url = ObjectStoreUrl::parse(files.first().map_or("file:///", |file| &*file.store))?;
-        let store = state.runtime_env().object_store(&url)?;
+        let Wanted { projection, filters, limit, .. } = *wanted;
+        let stored = self.read_schema(wanted);
+        let url = ObjectStoreUrl::parse(files.first().map_or(LOCAL, |file| &*file.store))?;
+        let store: Arc<dyn ObjectStore> = match url.as_str() {
+            LOCAL => Arc::new(DurableStore::for_queries()),
+            _ => state.runtime_env().object_store(&url)?,
+        };
         let cache = state.runtime_env().cache_manager.get_file_metadata_cache();
         let options =
             TableParquetOptions { global: state.config_options().execution.parquet.clone(), ..Default::default() };
         let mut source = ParquetSource::new(TableSchema::from(stored.clone()))
             .with_table_parquet_options(options)
+            .with_pushdown_filters(wanted.picks_few)
             .with_parquet_file_reader_factory(Arc::new(CachedParquetFileReaderFactory::new(store, cache)));
         if let Some(filter) = conjunction(filters.to_vec()) {
             let filter = state.create_physical_expr(filter, &stored.clone().to_dfschema()?)?;
@@ -109,6 +133,20 @@ impl TableSnapshot {
             .build();
         Ok(DataSourceExec::from_data_source(config))
     }
+}
+
+/// The same rows with texts as views, which point into the texts as they lie there.
+fn as_views(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    let schema = plan.schema();
+    let columns = schema.fields().iter().enumerate().map(|(at, field)| {
+        let column = Arc::new(Column::new(field.name(), at)) as Arc<dyn PhysicalExpr>;
+        let shown = match field.data_type() {
+            DataType::Utf8 => Arc::new(CastExpr::new(column, DataType::Utf8View, None)),
+            _ => column,
+        };
+        ProjectionExpr::new(shown, field.name().clone())
+    });
+    Ok(Arc::new(ProjectionExec::try_new(columns.collect::<Vec<_>>(), plan)?))
 }
 
 /// What is read of files with pending mutations, so that these can be applied.

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use ridealong_common::table::{Column, ColumnKind, Table};
-use ridealong_engine::datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use ridealong_engine::datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 
 /// The partition column: the UTC day of `timestamp`.
 pub const DATE: &str = "date";
@@ -31,6 +31,15 @@ pub fn stored_schema(table: Table) -> SchemaRef {
 /// The columns that SQL shows.
 pub fn public_schema(table: Table) -> SchemaRef {
     Arc::new(Schema::new(table.columns().iter().map(|column| field(column, true)).collect::<Vec<_>>()))
+}
+
+/// The same columns with texts as views: what queries group, compare and carry along without copying it.
+pub fn with_views(schema: &SchemaRef) -> SchemaRef {
+    let view = |field: &FieldRef| match field.data_type() {
+        DataType::Utf8 => Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8View)),
+        _ => Arc::clone(field),
+    };
+    Arc::new(Schema::new(schema.fields().iter().map(view).collect::<Vec<_>>()))
 }
 
 /// Every stored column may be null for Delta: a column added later is null in older rows.

@@ -32,6 +32,25 @@ pub struct TableSnapshot {
     pub cold: Arc<ColdTable>,
 }
 
+/// How much of a table's hot rows somebody has seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HotMark {
+    /// How often rows had left or been replaced, and 1; 0 before the first look.
+    pub changes: u64,
+    /// How many batches there were.
+    pub batches: usize,
+}
+
+/// What is new in a table since a [`HotMark`].
+#[derive(Clone, Debug)]
+pub struct Newer {
+    /// Batches that came since then; all of them when some have left or were replaced meanwhile.
+    pub hot: Vec<RecordBatch>,
+    pub is_all: bool,
+    pub cold: Arc<ColdTable>,
+    pub mark: HotMark,
+}
+
 /// One version of a Delta table: its files.
 #[derive(Clone, Debug, Default)]
 pub struct ColdTable {

@@ -4,7 +4,8 @@
 //! [`session`] holds the caller's tables and nothing else; [`system`] has those about the system itself;
 //! [`provider`] scans one table of the snapshot, hot and cold, with [`stored_filter`]s;
 //! [`derived`] makes `sessions` and `users` of visits, with [`segments`] by rule;
-//! [`answer`] turns the result into JSON; [`percentile`] and [`uuid_text`] are the functions we add.
+//! [`answer`] turns the result into JSON; [`percentile`] and [`uuid_text`] are the functions we add, [`date_trunc`] one
+//! that we make quicker.
 //!
 //! [`export`] makes files of all the rows of a statement.
 //!
@@ -12,6 +13,7 @@
 
 mod answer;
 mod budget_pool;
+mod date_trunc;
 mod derived;
 mod engine;
 mod export;

@@ -1,6 +1,8 @@
 //! `percentile(p, duration_sketch) → µs` merges the sketches of its group and reads one quantile, within 1 %;
 //! `percentile(p, duration_us)` does the same from single values, through the same sketch.
 
+mod grouped;
+
 use std::sync::Arc;
 
 use ridealong_common::sketch::Sketch;
@@ -9,8 +11,10 @@ use ridealong_engine::datafusion::arrow::datatypes::{DataType, Field, FieldRef, 
 use ridealong_engine::datafusion::common::{DataFusionError, Result, ScalarValue, exec_err};
 use ridealong_engine::datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use ridealong_engine::datafusion::logical_expr::{
-    Accumulator, AggregateUDF, AggregateUDFImpl, Signature, TypeSignature, Volatility,
+    Accumulator, AggregateUDF, AggregateUDFImpl, GroupsAccumulator, Signature, TypeSignature, Volatility,
 };
+
+use self::grouped::Grouped;
 
 pub(crate) fn percentile() -> AggregateUDF {
     let of = |values| TypeSignature::Exact(vec![DataType::Float64, values]);
@@ -40,6 +44,14 @@ impl AggregateUDFImpl for Percentile {
         Ok(Box::new(Merged::default()))
     }
 
+    fn groups_accumulator_supported(&self, _: AccumulatorArgs<'_>) -> bool {
+        true
+    }
+
+    fn create_groups_accumulator(&self, _: AccumulatorArgs<'_>) -> Result<Box<dyn GroupsAccumulator>> {
+        Ok(Box::new(Grouped::default()))
+    }
+
     fn state_fields(&self, _: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>> {
         Ok(vec![
             Arc::new(Field::new("p", DataType::Float64, true)),
@@ -59,18 +71,14 @@ impl Accumulator for Merged {
         let [p, values] = values else { return exec_err!("percentile takes p and a sketch or a duration") };
         let p = p.as_primitive::<Float64Type>();
         if let Some(first) = p.iter().flatten().next() {
-            if !(0.0..=1.0).contains(&first) {
-                return exec_err!("percentile takes p between 0 and 1, this is {first}");
-            }
-            self.p = Some(first);
+            self.p = Some(checked(first)?);
         }
         if let Some(values) = values.as_primitive_opt::<Int64Type>() {
             values.iter().flatten().for_each(|value| self.sketch.add(u64::try_from(value).unwrap_or(0)));
             return Ok(());
         }
         for bytes in values.as_binary::<i32>().iter().flatten() {
-            let sketch = Sketch::decode(bytes).map_err(|error| DataFusionError::Execution(error.to_string()))?;
-            self.sketch.merge(&sketch);
+            self.sketch.merge(&decoded(bytes)?);
         }
         Ok(())
     }
@@ -91,3 +99,14 @@ impl Accumulator for Merged {
         size_of_val(self) + 32 * 1_400
     }
 }
+
+fn checked(p: f64) -> Result<f64> {
+    if (0.0..=1.0).contains(&p) { Ok(p) } else { exec_err!("percentile takes p between 0 and 1, this is {p}") }
+}
+
+fn decoded(bytes: &[u8]) -> Result<Sketch> {
+    Sketch::decode(bytes).map_err(|error| DataFusionError::Execution(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -7,17 +7,21 @@ use ridealong_common::table::Table;
 use ridealong_engine::datafusion::arrow::datatypes::{DataType, Field, SchemaRef};
 use ridealong_engine::datafusion::catalog::{Session, TableProvider};
 use ridealong_engine::datafusion::common::{Result, ToDFSchema};
-use ridealong_engine::datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use ridealong_engine::datafusion::logical_expr::expr::InList;
+use ridealong_engine::datafusion::logical_expr::{BinaryExpr, Expr, Operator, TableProviderFilterPushDown, TableType};
 use ridealong_engine::datafusion::physical_plan::ExecutionPlan;
 use ridealong_engine::datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 use ridealong_engine::datafusion::prelude::ident;
-use ridealong_lake::schema::{file_schema, public_schema};
+use ridealong_lake::schema::{file_schema, public_schema, with_views};
 use ridealong_lake::{TableSnapshot, Wanted, on_stored};
 
 use crate::uuid_text::uuid_text;
 
 /// The one column of bytes that is no id.
 const SKETCH: &str = "duration_sketch";
+
+/// Columns with many values, each in few rows.
+const KEYS: [&str; 6] = ["event_id", "user_id", "anonymous_id", "session_id", "request_id", "trace_id"];
 
 /// A table of a snapshot, with the columns that SQL shows.
 #[derive(Debug)]
@@ -27,12 +31,17 @@ pub(crate) struct SnapshotTable {
     stored: SchemaRef,
     /// As shown: ids are text. The same columns in the same order.
     shown: SchemaRef,
+    /// Whether texts are views.
+    views: bool,
 }
 
 impl SnapshotTable {
     pub fn new(snapshot: TableSnapshot) -> Self {
         let (stored, shown) = (file_schema(snapshot.table), public_schema(snapshot.table));
-        Self { snapshot, stored, shown }
+        // The statements over visits are written for texts as they are kept.
+        let views = snapshot.table != Table::Visits;
+        let (stored, shown) = if views { (with_views(&stored), with_views(&shown)) } else { (stored, shown) };
+        Self { snapshot, stored, shown, views }
     }
 
     /// The table of a tenant that has no row of it yet.
@@ -66,9 +75,24 @@ impl TableProvider for SnapshotTable {
         let stored: Vec<Expr> =
             filters.iter().filter_map(|filter| on_stored(filter, &self.shown, &self.stored)).collect();
         let limit = limit.filter(|_| filters.is_empty());
-        let wanted = Wanted { projection: projection.map(Vec::as_slice), filters: &stored, limit };
+        let picks_few = stored.iter().any(picks_few);
+        let wanted =
+            Wanted { projection: projection.map(Vec::as_slice), filters: &stored, limit, views: self.views, picks_few };
         let scanned = self.snapshot.scan(state, &wanted)?;
         with_text_ids(scanned, state)
+    }
+}
+
+/// Whether a filter is for one key or some: of the rows of a table few have it.
+fn picks_few(filter: &Expr) -> bool {
+    let is_key = |expression: &Expr| match expression {
+        Expr::Column(column) => KEYS.contains(&column.name.as_str()),
+        _ => false,
+    };
+    match filter {
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => is_key(left) || is_key(right),
+        Expr::InList(InList { expr, negated: false, .. }) => is_key(expr),
+        _ => false,
     }
 }
 

@@ -15,6 +15,7 @@ use ridealong_engine::datafusion::prelude::SessionConfig;
 use ridealong_engine::datafusion_functions_json;
 use ridealong_lake::Snapshot;
 
+use crate::date_trunc::date_trunc;
 use crate::derived::{Derived, Kind};
 use crate::in_force::quarantine;
 use crate::percentile::percentile;
@@ -55,6 +56,7 @@ pub(crate) fn session(
         context.deregister_udtf(function);
         context.deregister_udf(function);
     }
+    context.register_udf(date_trunc());
     context.register_udaf(percentile());
     for table in Table::ALL {
         let scanned = snapshot.table(table).cloned().map_or_else(|| SnapshotTable::empty(table), SnapshotTable::new);

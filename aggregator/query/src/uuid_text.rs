@@ -2,13 +2,17 @@
 
 use std::sync::Arc;
 
-use ridealong_engine::datafusion::arrow::array::{Array, AsArray, StringBuilder};
+use ridealong_engine::datafusion::arrow::array::{Array, AsArray, StringViewBuilder};
 use ridealong_engine::datafusion::arrow::datatypes::DataType;
 use ridealong_engine::datafusion::common::{Result, ScalarValue, exec_err};
 use ridealong_engine::datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 use uuid::Uuid;
+
+const TEXT_BYTES: usize = 36;
+/// Of texts that lie together.
+const BLOCK_BYTES_MAX: usize = 1 << 20;
 
 pub(crate) fn uuid_text() -> ScalarUDF {
     ScalarUDF::new_from_impl(UuidText { signature: Signature::exact(vec![DataType::Binary], Volatility::Immutable) })
@@ -29,17 +33,18 @@ impl ScalarUDFImpl for UuidText {
     }
 
     fn return_type(&self, _: &[DataType]) -> Result<DataType> {
-        Ok(DataType::Utf8)
+        Ok(DataType::Utf8View)
     }
 
     fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
         match &arguments.args[..] {
             [ColumnarValue::Scalar(ScalarValue::Binary(bytes))] => {
-                Ok(ColumnarValue::Scalar(ScalarValue::Utf8(bytes.as_deref().map(text_of).transpose()?)))
+                Ok(ColumnarValue::Scalar(ScalarValue::Utf8View(bytes.as_deref().map(text_of).transpose()?)))
             }
             [ColumnarValue::Array(array)] => {
                 let ids = array.as_binary::<i32>();
-                let mut texts = StringBuilder::with_capacity(ids.len(), 36 * ids.len());
+                let block = (TEXT_BYTES * ids.len()).clamp(1, BLOCK_BYTES_MAX);
+                let mut texts = StringViewBuilder::with_capacity(ids.len()).with_fixed_block_size(block as u32);
                 let mut buffer = Uuid::encode_buffer();
                 for id in ids {
                     match id.map(uuid_of).transpose()? {

@@ -34,7 +34,7 @@ pub(crate) fn rows_of(
 ) -> Result<SendableRecordBatchStream> {
     let cold = Arc::new(ColdTable { files: vec![file.clone()], ..ColdTable::default() });
     let snapshot = TableSnapshot { table, hot: Vec::new(), cold };
-    let plan = snapshot.scan(&session.state(), &Wanted { projection: Some(columns), filters, limit: None })?;
+    let plan = snapshot.scan(&session.state(), &Wanted { projection: Some(columns), filters, ..Wanted::default() })?;
     execute_stream(plan, session.task_ctx())
 }
 

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use ridealong_common::ids::EventId;
 use ridealong_engine::datafusion::arrow::array::{Array, AsArray};
 use ridealong_engine::datafusion::arrow::compute::concat_batches;
+use ridealong_engine::datafusion::arrow::util::pretty::pretty_format_batches;
 use ridealong_engine::datafusion::physical_plan::collect;
 use ridealong_model::jobs::{Job, Worker};
 use ridealong_model::lake::Lake as LakePort;
@@ -20,7 +21,7 @@ use crate::entries::of_events;
 use crate::lake::Lake;
 use crate::lake::tests::Sandbox;
 use crate::scan::Wanted;
-use crate::schema::file_schema;
+use crate::schema::{file_schema, with_views};
 use crate::visits;
 use ridealong_common::event::TrackedEvent;
 use ridealong_common::table::Table;
@@ -55,6 +56,14 @@ enum Step {
     Rewrite,
     Compact,
     Restart,
+}
+
+/// The rows in an order of their own: that of a scan is not fixed.
+fn lines(rows: &RecordBatch) -> Vec<String> {
+    let shown = pretty_format_batches(std::slice::from_ref(rows)).expect("shown").to_string();
+    let mut lines: Vec<String> = shown.lines().map(str::to_owned).collect();
+    lines.sort();
+    lines
 }
 
 fn user(number: u8) -> String {
@@ -174,9 +183,18 @@ impl Trial {
         let snapshot = self.sandbox.pin(self.lake());
         let pinned = snapshot.table(table)?;
         let session = &self.lake().shared.mutations.session;
-        let plan = pinned.scan(&session.state(), &Wanted::default()).expect("a plan");
-        let batches = self.sandbox.runtime.block_on(collect(plan, session.task_ctx())).expect("read");
-        Some(concat_batches(&file_schema(table), &batches).expect("joined"))
+        let scan = |wanted: Wanted<'_>| {
+            let plan = pinned.scan(&session.state(), &wanted).expect("a plan");
+            let schema = plan.schema();
+            let batches = self.sandbox.runtime.block_on(collect(plan, session.task_ctx())).expect("read");
+            concat_batches(&schema, &batches).expect("joined")
+        };
+        let rows = scan(Wanted::default());
+        assert_eq!(rows.schema(), file_schema(table));
+        let viewed = scan(Wanted { views: true, ..Wanted::default() });
+        assert_eq!(viewed.schema(), with_views(&file_schema(table)));
+        assert_eq!(lines(&viewed), lines(&rows), "views show the same rows");
+        Some(rows)
     }
 
     /// The table holds the rows of the list.

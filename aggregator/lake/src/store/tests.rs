@@ -81,3 +81,21 @@ async fn what_a_crash_left_unfinished_is_not_listed() {
     let listed: Vec<_> = store.list(Some(&at(folder.path(), "_delta_log"))).try_collect().await.expect("listed");
     assert_eq!(listed.len(), 1, "{listed:?}");
 }
+
+#[tokio::test]
+async fn parts_of_a_file_are_read_and_none_beyond_its_end() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let location = at(folder.path(), "ten");
+    for store in [DurableStore::new(Arc::new(RealFiles)), DurableStore::for_queries()] {
+        store.put(&location, "0123456789".into()).await.expect("put");
+        let parts = store.get_ranges(&location, &[7..10, 0..3, 5..5]).await.expect("read");
+        assert_eq!(parts, ["789", "012", ""].map(Bytes::from));
+        let error = store.get_ranges(&location, &[0..3, 8..11]).await.expect_err("eleven bytes");
+        let cause = std::error::Error::source(&error).expect("a cause").to_string();
+        assert!(cause.contains("8..11 asked of the 10 bytes of"), "{cause}");
+        assert!(matches!(
+            store.get_ranges(&at(folder.path(), "none"), &[0..1, 1..2]).await,
+            Err(Error::NotFound { .. })
+        ));
+    }
+}
