@@ -28,6 +28,9 @@ FORMATS = {
     "sql-condition": st.sampled_from(["false", "timestamp < '1990-01-01'", "event_id IS NULL"]),
     "segment-condition": st.sampled_from(["event_count >= 100", "country = 'NL'", "event_count > 3 AND platform IS NULL"]),
     "cursor": CURSORS,
+    "metric-list": st.lists(st.sampled_from(["event_count", "latency_p95", "error_rate"]), min_size=1, max_size=3, unique=True).map(",".join),
+    "push-interval": st.sampled_from(["100ms", "1s", "60s"]),
+    "event-mark": st.just("0"),
     "duration-to-a-day": st.builds(lambda count, unit: f"{count}{unit}", st.integers(1, 24), st.sampled_from(["s", "m", "h"])),
     "age": st.builds(lambda days: f"{days}d", st.integers(1, 4_000)),
 }
