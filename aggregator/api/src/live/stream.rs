@@ -13,6 +13,7 @@ use ridealong_stream::{EventMark, Said, Viewer};
 use tokio::time::timeout;
 use utoipa::IntoParams;
 
+use super::shapes::StreamMessage;
 use super::{ALIVE_EVERY, LiveParameters, subscribe};
 use crate::description::problems::{Fails, LiveMetrics, Looking, Parameter};
 use crate::parameter::invalid;
@@ -40,7 +41,7 @@ pub(crate) struct LastEvent {
 #[utoipa::path(get, path = "/live/stream", operation_id = "liveStream", tag = "live",
     params(LiveParameters, LastEvent),
     responses(
-        (status = 200, body = String, content_type = "text/event-stream", description = "Messages, without end"),
+        (status = 200, body = StreamMessage, content_type = "text/event-stream", description = "Messages, without end"),
         Fails<(Parameter, LiveMetrics, Looking)>
     ))]
 pub(crate) async fn stream(
