@@ -47,7 +47,7 @@ pub use mutations::Mutation;
 pub use options::LakeOptions;
 pub use place::{BucketError, Place};
 pub use places::PlaceError;
-pub use scan::Wanted;
+pub use scan::{Wanted, as_views};
 pub use snapshot::{ColdFile, ColdTable, HotMark, Newer, Snapshot, TableSnapshot};
 pub use stored_filter::on_stored;
 pub use visits::PAUSE_US;

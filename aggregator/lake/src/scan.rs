@@ -136,8 +136,11 @@ impl TableSnapshot {
 }
 
 /// The same rows with texts as views, which point into the texts as they lie there.
-fn as_views(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+pub fn as_views(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     let schema = plan.schema();
+    if schema.fields().iter().all(|field| field.data_type() != &DataType::Utf8) {
+        return Ok(plan);
+    }
     let columns = schema.fields().iter().enumerate().map(|(at, field)| {
         let column = Arc::new(Column::new(field.name(), at)) as Arc<dyn PhysicalExpr>;
         let shown = match field.data_type() {

@@ -30,7 +30,8 @@ use ridealong_engine::datafusion::logical_expr::{
 };
 use ridealong_engine::datafusion::physical_plan::ExecutionPlan;
 use ridealong_engine::datafusion::prelude::{ident, lit};
-use ridealong_lake::{PAUSE_US, Snapshot};
+use ridealong_lake::schema::with_views;
+use ridealong_lake::{PAUSE_US, Snapshot, as_views};
 
 use crate::provider::SnapshotTable;
 use crate::segments::Segments;
@@ -112,7 +113,9 @@ impl Derived {
         columns.extend((kind == Kind::Users).then(|| Field::new(SEGMENT, DataType::Utf8, true)));
         let visits = snapshot.table(Table::Visits).cloned();
         let visits = visits.map_or_else(|| SnapshotTable::empty(Table::Visits), SnapshotTable::new);
-        Self { kind, schema: Arc::new(Schema::new(columns)), visits: Arc::new(visits), segments }
+        // As in the other tables: between texts of two kinds a join would not hand on what its filters fix.
+        let schema = with_views(&Arc::new(Schema::new(columns)));
+        Self { kind, schema, visits: Arc::new(visits), segments }
     }
 
     /// A session that knows what the statements name.
@@ -216,7 +219,7 @@ impl TableProvider for Derived {
         let state = self.inner(state, filters)?;
         let all = state.create_logical_plan(&self.statement()).await?;
         let rows = self.rows(all, &Asked { projection, filters, limit }, &state)?;
-        state.create_physical_plan(&rows).await
+        as_views(state.create_physical_plan(&rows).await?)
     }
 }
 
