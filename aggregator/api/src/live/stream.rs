@@ -30,7 +30,7 @@ const LAST_EVENT_ID: &str = "last-event-id";
 #[expect(dead_code, reason = "described; read from the headers")]
 pub(crate) struct LastEvent {
     /// The `id` of the last event seen: those after it come first
-    #[param(rename = "Last-Event-ID")]
+    #[param(rename = "Last-Event-ID", value_type = String, required = false)]
     last_event_id: Option<String>,
 }
 
