@@ -154,7 +154,7 @@ fn describe(plan: &Arc<dyn ExecutionPlan>, depth: usize, steps: &mut usize, text
 
 /// In words, with what tells it from others of its kind.
 fn step(plan: &Arc<dyn ExecutionPlan>) -> String {
-    let line = displayable(plan.as_ref()).one_line().to_string();
+    let line = displayable(plan.as_ref()).one_line().to_string().trim().to_owned();
     let detail = line.split_once(": ").map_or("", |(_, detail)| detail.trim());
     let words = match plan.name() {
         "DataSourceExec" => return source(plan, &line),
