@@ -6,13 +6,14 @@ use axum::Json;
 use axum::extract::State;
 use ridealong_common::settings::FromSetting;
 use ridealong_common::time::Timestamp;
+use ridealong_model::metrics::{AskedFilter, MetricsRequest, Moment};
 use ridealong_model::query::{QueryRequest, ROWS_MAX};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::description::problems::{Fails, Parameter, Tables};
-use crate::failure::unanswered;
+use crate::description::problems::{Fails, Metrics, Parameter, Tables};
+use crate::failure::{unanswered, unmeasured};
 use crate::parameter::invalid;
 use crate::services::Services;
 use ridealong_edge::Failure;
@@ -41,8 +42,8 @@ pub(crate) struct Performance {
     hosts: Vec<Host>,
 }
 
-/// Requests of one route of one service; times in milliseconds, percentiles within 1 %
-#[derive(Deserialize, Serialize, ToSchema)]
+/// Requests of one route of one service, exact at any sampling rate; times in milliseconds, percentiles within 1 %
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Route {
     service: Option<String>,
@@ -73,14 +74,14 @@ pub(crate) struct Host {
 
 /// Latency and errors by service and route, and the hosts
 #[utoipa::path(get, path = "/performance", operation_id = "performance", tag = "query", params(Filter),
-    responses((status = 200, body = Performance, description = "Of the window"), Fails<(Parameter, Tables)>))]
+    responses((status = 200, body = Performance, description = "Of the window"), Fails<(Parameter, Tables, Metrics)>))]
 pub(crate) async fn performance(
     State(services): State<Services>,
     Parameters(filter): Parameters<Filter>,
 ) -> Result<Json<Performance>, Failure> {
     let window = window(filter.window.as_deref())?;
     let since = Timestamp(Timestamp::now().micros() - window.as_micros() as i64);
-    let routes = rows(&services, routes(&filter, since)).await?;
+    let routes = routes(&services, &filter, window).await?;
     let hosts = rows(&services, hosts(&filter, since)).await?;
     Ok(Json(Performance { window_seconds: window.as_secs(), routes, hosts }))
 }
@@ -94,25 +95,62 @@ fn window(text: Option<&str>) -> Result<Duration, Failure> {
     Ok(window)
 }
 
-/// Percentiles are within 1 % of the true value; times in milliseconds.
-fn routes(filter: &Filter, since: Timestamp) -> QueryRequest {
-    let mut request = QueryRequest { rows_max: ROWS_MAX, ..QueryRequest::new("") };
-    let mut condition = format!("timestamp >= to_timestamp_micros({})", since.micros());
-    for (column, value) in [("service", &filter.service), ("route", &filter.route)] {
-        if let Some(value) = value {
-            request = request.param(value.as_str());
-            condition.push_str(&format!(" AND {column} = ${}", request.params.len()));
+/// From summaries, so exact at any sampling rate; those of the window's first seconds count whole.
+async fn routes(services: &Services, filter: &Filter, window: Duration) -> Result<Vec<Route>, Failure> {
+    let asked = [("service", &filter.service), ("route", &filter.route)].into_iter();
+    let filters = asked.filter_map(|(field, value)| {
+        let value = value.as_ref()?.as_str().into();
+        Some(AskedFilter { field: field.to_owned(), op: "=".to_owned(), value: Some(value) })
+    });
+    let request = MetricsRequest {
+        metrics: ROUTE_METRICS.map(str::to_owned).to_vec(),
+        dimensions: vec!["service".to_owned(), "route".to_owned()],
+        filters: filters.collect(),
+        from: Moment::Ago(window),
+        to: Moment::Ago(Duration::ZERO),
+        granularity: None,
+        cache_ttl: None,
+    };
+    let answer = services.metrics.answer(&services.tenant(), request).await.map_err(unmeasured)?;
+    let mut routes: Vec<Measured> = read(&answer.rows_json)?;
+    routes.sort_by(|one, other| {
+        let named = |route: &Measured| (route.service.clone(), route.route.clone());
+        other.request_count.cmp(&one.request_count).then_with(|| named(one).cmp(&named(other)))
+    });
+    Ok(routes.into_iter().map(Route::from).collect())
+}
+
+const ROUTE_METRICS: [&str; 7] =
+    ["request_count", "error_rate", "latency_p50", "latency_p90", "latency_p95", "latency_p99", "latency_max"];
+
+/// A row of the metrics' answer.
+#[derive(Deserialize)]
+struct Measured {
+    service: Option<String>,
+    route: Option<String>,
+    request_count: u64,
+    error_rate: Option<f64>,
+    latency_p50: Option<f64>,
+    latency_p90: Option<f64>,
+    latency_p95: Option<f64>,
+    latency_p99: Option<f64>,
+    latency_max: Option<f64>,
+}
+
+impl From<Measured> for Route {
+    fn from(measured: Measured) -> Self {
+        Self {
+            service: measured.service,
+            route: measured.route,
+            count: measured.request_count,
+            error_rate: measured.error_rate,
+            p50: measured.latency_p50,
+            p90: measured.latency_p90,
+            p95: measured.latency_p95,
+            p99: measured.latency_p99,
+            max: measured.latency_max,
         }
     }
-    request.sql = format!(
-        r#"SELECT service, route, count(*) AS count,
-                  avg(CASE WHEN error IS NOT NULL OR status >= 500 THEN 1.0 ELSE 0.0 END) AS "errorRate",
-                  percentile(0.5, duration_us) / 1000 AS p50, percentile(0.9, duration_us) / 1000 AS p90,
-                  percentile(0.95, duration_us) / 1000 AS p95, percentile(0.99, duration_us) / 1000 AS p99,
-                  max(duration_us) / 1000.0 AS max
-           FROM requests WHERE {condition} GROUP BY service, route ORDER BY count DESC, service, route"#
-    );
-    request
 }
 
 fn hosts(filter: &Filter, since: Timestamp) -> QueryRequest {
@@ -135,6 +173,10 @@ fn hosts(filter: &Filter, since: Timestamp) -> QueryRequest {
 
 async fn rows<T: DeserializeOwned>(services: &Services, request: QueryRequest) -> Result<Vec<T>, Failure> {
     let answer = services.engine.query(&services.tenant(), request).await.map_err(unanswered)?;
+    read(&answer.rows_json)
+}
+
+fn read<T: DeserializeOwned>(rows_json: &[u8]) -> Result<Vec<T>, Failure> {
     let unread = |error: serde_json::Error| Failure::new(500, "query-failed", "Query failed", error.to_string());
-    serde_json::from_slice(&answer.rows_json).map_err(unread)
+    serde_json::from_slice(rows_json).map_err(unread)
 }

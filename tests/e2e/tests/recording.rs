@@ -90,6 +90,9 @@ async fn the_agent_counts_what_it_does_not_keep() -> Result<()> {
     assert_eq!(aggregator.count("requests WHERE status = 503").await?, errors);
     let rows = aggregator.count("requests").await?;
     assert!(rows > errors && rows < sent / 2, "{rows} rows of {sent}");
+    let performance = aggregator.api().get("/api/analytics/performance").await?.expect(200).json();
+    let counts = performance["routes"].as_array().context("routes")?.iter().map(|route| route["count"].as_i64());
+    assert_eq!(counts.sum::<Option<i64>>(), Some(sent), "{performance}");
     agent.books().await?.assert_balanced();
     let stats = agent.stats().await?;
     assert_eq!(stats["exchanges"]["count"].as_i64(), Some(sent));
