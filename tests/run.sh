@@ -137,6 +137,7 @@ else
     counted "other readers of the tables" ./tests/readers/run.sh
     counted "the same answers as DuckDB" ./tests/differential/run.sh
     counted "real clients" ./tests/clients/run.sh
+    counted "the API as described" ./tests/api/run.sh
     counted "closing connections" ./tests/load/keepalive.sh "$closing_requests"
     counted "fuzzing the decoders" ./tests/fuzz/run.sh "${RIDEALONG_FUZZ_SECONDS:-60}"
     step "quickstart" ./packaging/quickstart.sh --once

@@ -67,7 +67,17 @@ pub const SETTINGS: &[Setting] = &[
     )
     .default("2GiB"),
     Setting::new("query-memory", "SIZE", "Memory that all queries share; sorts past it spill to disk").default("1GiB"),
+    Setting::new("query-memory-each", "SIZE", "Memory of one query; sorts past it spill to disk, joins are refused")
+        .default("512MiB"),
+    Setting::new("query-cache", "SIZE", "Answers kept for whoever asks the same of unchanged tables; 0B: none")
+        .default("64MiB"),
     Setting::new("query-threads", "N", "Threads that queries share; 0 means one a processor").default("0"),
+    Setting::new(
+        "rollup-memory",
+        "SIZE",
+        "Rollups kept in memory for POST /metrics; the others are read from the disk",
+    )
+    .default("256MiB"),
     Setting::new("queries-max", "N", "Queries at once; more wait a moment and are answered 503").default("32"),
     Setting::new("viewers-max", "N", "Viewers of /live and /live/stream at once; more are answered 503")
         .default("2000"),
@@ -104,7 +114,10 @@ pub struct Config {
     pub hot_memory: ByteSize,
     pub memory_max: ByteSize,
     pub query_memory: ByteSize,
+    pub query_memory_each: ByteSize,
+    pub query_cache: ByteSize,
     pub query_threads: usize,
+    pub rollup_memory: ByteSize,
     pub queries_max: u64,
     pub viewers_max: u64,
     pub ids_max: u64,
@@ -156,7 +169,10 @@ impl Config {
             hot_memory: read.required("hot-memory"),
             memory_max: read.required("memory-max"),
             query_memory: read.required("query-memory"),
+            query_memory_each: read.required("query-memory-each"),
+            query_cache: read.required("query-cache"),
             query_threads: if threads == 0 { processors } else { threads as usize },
+            rollup_memory: read.required("rollup-memory"),
             queries_max,
             viewers_max,
             ids_max,

@@ -23,7 +23,7 @@ pub fn watch(budget: Arc<Budget>) -> Result<()> {
             let Some(resident) = resident_pages().map(|pages| pages * page_bytes) else { continue };
             budget.measured(resident);
             let status = budget.status();
-            let counted = status.ingest + status.hot_rows + status.queries;
+            let counted = status.ingest + status.hot_rows + status.queries + status.rollups;
             // What is freed stays with the allocator: it would be counted for ever, and refuse everything.
             if resident > status.bytes_max / 2 && resident / 2 > counted && trimmed.elapsed() > TRIM_EVERY {
                 trim();

@@ -18,6 +18,7 @@ use ridealong_model::budget::Budget;
 use ridealong_model::jobs::Job;
 use ridealong_model::location::Location;
 use ridealong_query::{Engine, EngineOptions, Exporter};
+use ridealong_rollup::{Metrics, MetricsOptions};
 use ridealong_stream::{Live, LiveOptions};
 use ridealong_wal::disk::RealDisk;
 use ridealong_wal::{OpenError, Wal, WalOptions};
@@ -52,6 +53,7 @@ pub fn serve(config: Config, unknown_variables: &[String], salvage: bool) -> Res
     memory::watch(Arc::clone(&budget))?;
     let lake = start_lake(&config, &data, &wal, &budget, &catalog)?;
     let jobs = start_jobs(&config, &data, &lake)?;
+    let metrics = Arc::new(start_metrics(&config, &data, &lake, &budget)?);
     let ingest = Ingest::new(wal.clone(), catalog.clone(), enricher.clone());
     let live = start_live(&config, &wal)?;
     let engine = start_engine(&config, &lake, &budget)?;
@@ -64,6 +66,7 @@ pub fn serve(config: Config, unknown_variables: &[String], salvage: bool) -> Res
         admission: Admission::new(budget, Arc::new(lake.clone()), wal.clone()),
         engine: Arc::clone(&engine) as _,
         export: Arc::new(Exporter::new(Arc::clone(&engine))),
+        metrics: Arc::clone(&metrics) as _,
         lake: Arc::new(lake.clone()),
         mutate: Arc::new(lake.clone()),
         jobs: jobs.clone(),
@@ -85,6 +88,7 @@ pub fn serve(config: Config, unknown_variables: &[String], salvage: bool) -> Res
     scheduled.abort();
     runtime.shutdown_timeout(Duration::from_millis(200));
     live.close();
+    metrics.close();
     engine.close();
     lake.close();
     wal.close();
@@ -211,7 +215,20 @@ pub(crate) fn start_engine(config: &Config, lake: &Lake, budget: &Arc<Budget>) -
         budget: Arc::clone(budget),
         queries_max: config.queries_max as usize,
     };
-    Engine::start(lake.clone(), options).context("cannot start the query engine")
+    let engine = Engine::start(lake.clone(), options).context("cannot start the query engine")?;
+    let one = config.query_memory_each.min(config.query_memory).bytes() as usize;
+    Ok(engine.with_query_memory(one).with_cache(config.query_cache.bytes()))
+}
+
+fn start_metrics(config: &Config, data: &Path, lake: &Lake, budget: &Arc<Budget>) -> Result<Metrics> {
+    let disk = RealDisk::new(&data.join("rollups")).context("cannot make the folder of rollups")?;
+    let options = MetricsOptions {
+        threads: config.query_threads,
+        memory_bytes: config.rollup_memory.bytes(),
+        disk: Arc::new(disk),
+        budget: Arc::clone(budget),
+    };
+    Metrics::start(lake.clone(), options).context("cannot start the threads for metrics")
 }
 
 fn disk(data: &Path) -> Disk {
@@ -265,6 +282,8 @@ fn announce(address: SocketAddr, config: &Config, started: Instant) {
         memory_mib = config.memory_max.bytes() >> 20,
         hot_memory_mib = config.hot_memory.bytes() >> 20,
         query_memory_mib = config.query_memory.bytes() >> 20,
+        query_memory_each_mib = config.query_memory_each.bytes() >> 20,
+        query_cache_mib = config.query_cache.bytes() >> 20,
         query_threads = config.query_threads,
         queries_max = config.queries_max,
         ids_max = config.ids_max,

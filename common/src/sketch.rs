@@ -21,6 +21,8 @@ use std::cmp::Ordering;
 
 use thiserror::Error;
 
+use crate::varint;
+
 const VERSION: u8 = 1;
 const ALPHA: f64 = 0.01;
 const GAMMA: f64 = (1.0 + ALPHA) / (1.0 - ALPHA);
@@ -72,6 +74,12 @@ impl Sketch {
         self.shrink();
     }
 
+    /// How many values fell where: a [code](code_of), ascending, and a count.
+    pub fn bins(&self) -> impl Iterator<Item = (u16, u64)> {
+        let zeros = (self.zeros > 0).then_some((0, self.zeros));
+        zeros.into_iter().chain(self.bins.iter().map(|(index, count)| (*index as u16 + 1, *count)))
+    }
+
     pub fn count(&self) -> u64 {
         self.bins.iter().fold(self.zeros, |sum, (_, count)| sum.saturating_add(*count))
     }
@@ -104,12 +112,12 @@ impl Sketch {
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(4 + 3 * self.bins.len());
         bytes.push(VERSION);
-        write_varint(&mut bytes, self.zeros);
-        write_varint(&mut bytes, self.bins.len() as u64);
+        varint::write(&mut bytes, self.zeros);
+        varint::write(&mut bytes, self.bins.len() as u64);
         let mut last = 0;
         for (index, count) in &self.bins {
-            write_varint(&mut bytes, u64::from(index - last));
-            write_varint(&mut bytes, *count);
+            varint::write(&mut bytes, u64::from(index - last));
+            varint::write(&mut bytes, *count);
             last = *index;
         }
         bytes
@@ -121,21 +129,21 @@ impl Sketch {
         if version != VERSION {
             return Err(SketchError::Version(version));
         }
-        let zeros = read_varint(&mut rest)?;
-        let length = read_varint(&mut rest)?;
+        let zeros = varint::read(&mut rest).ok_or(SketchError::Damaged)?;
+        let length = varint::read(&mut rest).ok_or(SketchError::Damaged)?;
         if length > BINS_MAX as u64 {
             return Err(SketchError::Damaged);
         }
         let mut bins = Vec::new();
         let mut index = 0u32;
         for at in 0..length {
-            let gap = read_varint(&mut rest)?;
+            let gap = varint::read(&mut rest).ok_or(SketchError::Damaged)?;
             let gap = u32::try_from(gap).ok().filter(|gap| *gap <= INDEX_MAX).ok_or(SketchError::Damaged)?;
             if at > 0 && gap == 0 {
                 return Err(SketchError::Damaged);
             }
             index += gap;
-            let count = read_varint(&mut rest)?;
+            let count = varint::read(&mut rest).ok_or(SketchError::Damaged)?;
             if index > INDEX_MAX || count == 0 {
                 return Err(SketchError::Damaged);
             }
@@ -151,6 +159,16 @@ impl Sketch {
             self.bins[0].1 = self.bins[0].1.saturating_add(lowest);
         }
     }
+}
+
+/// Where a value falls: 0 for 0, else a bin's index and 1. The same for all that [`bins`](Sketch::bins) of one version yields.
+pub fn code_of(value: u64) -> u16 {
+    if value == 0 { 0 } else { index_of(value) as u16 + 1 }
+}
+
+/// What stands for the values of a code: within 1 % of each.
+pub fn value_of_code(code: u16) -> f64 {
+    if code == 0 { 0.0 } else { value_of(u32::from(code) - 1) }
 }
 
 /// The bins of both, by index.
@@ -177,31 +195,6 @@ fn index_of(value: u64) -> u32 {
 
 fn value_of(index: u32) -> f64 {
     2.0 * GAMMA.powi(index as i32) / (GAMMA + 1.0)
-}
-
-fn write_varint(bytes: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        bytes.push((value as u8) | 0x80);
-        value >>= 7;
-    }
-    bytes.push(value as u8);
-}
-
-fn read_varint(bytes: &mut &[u8]) -> Result<u64, SketchError> {
-    let mut value = 0u64;
-    for shift in (0..64).step_by(7) {
-        let (&byte, rest) = bytes.split_first().ok_or(SketchError::Damaged)?;
-        *bytes = rest;
-        let bits = u64::from(byte & 0x7f);
-        if shift == 63 && bits > 1 {
-            return Err(SketchError::Damaged);
-        }
-        value |= bits << shift;
-        if byte & 0x80 == 0 {
-            return Ok(value);
-        }
-    }
-    Err(SketchError::Damaged)
 }
 
 #[cfg(test)]

@@ -28,6 +28,13 @@ FORMATS = {
     "sql-condition": st.sampled_from(["false", "timestamp < '1990-01-01'", "event_id IS NULL"]),
     "segment-condition": st.sampled_from(["event_count >= 100", "country = 'NL'", "event_count > 3 AND platform IS NULL"]),
     "cursor": CURSORS,
+    "metric-list": st.lists(st.sampled_from(["event_count", "latency_p95", "error_rate"]), min_size=1, max_size=3, unique=True).map(",".join),
+    "metric": st.sampled_from(["event_count", "unique_users", "request_count", "error_rate", "latency_p95"]),
+    "column": st.sampled_from(["source", "event_type", "environment", "service", "route"]),
+    "operator": st.sampled_from(["=", "!=", "in", "not_in", "<", ">=", "contains", "starts_with", "exists"]),
+    "moment": st.sampled_from(["now", "now-1h", "now-30d", "2026-11-01T00:00:00Z", "2026-11-21T12:00:00+01:00"]),
+    "push-interval": st.sampled_from(["100ms", "1s", "60s"]),
+    "event-mark": st.just("0"),
     "duration-to-a-day": st.builds(lambda count, unit: f"{count}{unit}", st.integers(1, 24), st.sampled_from(["s", "m", "h"])),
     "age": st.builds(lambda days: f"{days}d", st.integers(1, 4_000)),
 }

@@ -3,6 +3,7 @@
 use ridealong_common::frame::FrameError;
 use ridealong_edge::Failure;
 use ridealong_ingest::Refusal;
+use ridealong_model::metrics::MetricsError;
 use ridealong_model::mutation::MutationError;
 use ridealong_model::query::QueryError;
 
@@ -37,8 +38,22 @@ pub(crate) fn unanswered(error: QueryError) -> Failure {
         QueryError::TimedOut(_) => Failure::new(408, "query-timeout", "Query took too long", detail),
         QueryError::TooLarge(_) => Failure::new(400, "query-too-large", "Query needs too much", detail),
         QueryError::Behind => Failure::unavailable("behind", detail),
-        QueryError::Busy => Failure::unavailable("busy", detail),
+        QueryError::Busy | QueryError::Short(_) => Failure::unavailable("busy", detail),
         QueryError::Unread(_) => Failure::unavailable("store-unreachable", detail),
         QueryError::Failed(_) => Failure::new(500, "query-failed", "Query failed", detail),
+    }
+}
+
+/// Metrics that were not answered.
+pub(crate) fn unmeasured(error: MetricsError) -> Failure {
+    let detail = error.to_string();
+    match error {
+        MetricsError::Invalid { .. } => Failure::new(400, "invalid-metrics", "Question is not valid", detail),
+        MetricsError::TooManyGroups(_) => Failure::new(400, "too-many-groups", "Answer would be too large", detail),
+        MetricsError::TimedOut(_) => Failure::new(408, "query-timeout", "Question took too long", detail),
+        MetricsError::Behind => Failure::unavailable("behind", detail),
+        MetricsError::Busy => Failure::unavailable("busy", detail),
+        MetricsError::Unread(_) => Failure::unavailable("store-unreachable", detail),
+        MetricsError::Failed(_) => Failure::new(500, "query-failed", "Question failed", detail),
     }
 }

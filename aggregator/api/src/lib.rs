@@ -16,6 +16,7 @@ mod health;
 mod jobs;
 mod lag;
 mod live;
+mod metrics;
 mod mutations;
 mod parameter;
 mod performance;

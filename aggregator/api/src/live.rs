@@ -45,15 +45,16 @@ const VALUE_BYTES_MAX: usize = 1_024;
 #[into_params(parameter_in = Query)]
 pub(crate) struct LiveParameters {
     /// Names with commas between; all when it is not said, none when it is empty
-    #[param(example = "event_count,latency_p95")]
+    #[param(format = "metric-list", example = "event_count,latency_p95")]
     metrics: Option<String>,
     /// Whether events are pushed, too
     #[serde(default)]
     events: bool,
     /// Between two messages with numbers, `100ms` to `60s`
-    #[param(default = "1s")]
+    #[param(format = "push-interval", default = "1s")]
     interval: Option<String>,
     /// The `id` of an event: those after it come first
+    #[param(format = "event-mark")]
     after: Option<String>,
     /// Of events
     #[serde(rename = "type")]

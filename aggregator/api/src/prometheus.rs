@@ -9,6 +9,7 @@ use ridealong_edge::prometheus::Text;
 use ridealong_ingest::{DoorTally, TallySnapshot};
 use ridealong_model::jobs::{JobStatus, JobsSource};
 use ridealong_model::lake::LakeStatus;
+use ridealong_model::query::QueryStatus;
 use ridealong_stream::LiveStatus;
 use ridealong_wal::{Books, ProducerBooks, TableBooks};
 
@@ -38,8 +39,31 @@ pub(crate) async fn metrics(State(services): State<Services>) -> Text {
     jobs(&mut text, &services.jobs.jobs());
     live(&mut text, &services.live.status());
     lags(&mut text, &services, &lake);
+    queries(&mut text, &services.engine.status());
     text.single("ridealong_uptime_seconds", "gauge", "Since the start.", services.started.elapsed().as_secs());
     text
+}
+
+fn queries(text: &mut Text, status: &QueryStatus) {
+    let name = "ridealong_queries_total";
+    text.family(name, "counter", "Queries, by how they ended.");
+    let ended = [
+        ("done", status.done),
+        ("failed", status.failed),
+        ("timed out", status.timed_out),
+        ("cancelled", status.cancelled),
+    ];
+    for (state, count) in ended {
+        text.sample(name, &[("state", state)], count);
+    }
+    let help = "Answers that were kept from an earlier query.";
+    text.single("ridealong_query_cache_hits_total", "counter", help, status.cache_hits);
+    text.single("ridealong_query_cache_bytes", "gauge", "Answers that are kept.", status.cache_bytes);
+    text.single("ridealong_queries_running", "gauge", "Queries that run now.", status.running);
+    let help = "Queries whose work goes on although they have ended.";
+    text.single("ridealong_queries_overdue", "gauge", help, status.overdue_now);
+    let help = "How often all threads for queries were stuck and others took their place.";
+    text.single("ridealong_query_threads_replaced_total", "counter", help, status.threads_replaced);
 }
 
 fn tables(text: &mut Text, books: &Books) {

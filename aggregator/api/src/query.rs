@@ -97,6 +97,8 @@ fn written(answer: &QueryAnswer) -> Vec<u8> {
         "executionTime": answer.execution.as_micros() as f64 / 1_000.0,
         "queryPlan": answer.plan,
         "queryId": answer.query_id,
+        "cacheHit": answer.cache_hit,
+        "dataFreshness": answer.behind.as_micros() as f64 / 1_000.0,
     });
     let rest = rest.to_string();
     let mut body = Vec::with_capacity(answer.rows_json.len() + rest.len() + 16);

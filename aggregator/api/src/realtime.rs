@@ -23,7 +23,7 @@ const REFRESH: Duration = Duration::from_secs(1);
 #[into_params(parameter_in = Query)]
 pub(crate) struct RealtimeParameters {
     /// Metrics, with commas between; all when it is not said
-    #[param(example = "event_count,latency_p95")]
+    #[param(format = "metric-list", example = "event_count,latency_p95")]
     names: Option<String>,
     /// The `source` of events, the service of requests and hosts
     service: Option<Box<str>>,

@@ -17,8 +17,8 @@ use utoipa_axum::routes;
 
 use crate::services::Services;
 use crate::{
-    batches, config, description, docs, events, export, flush, health, jobs, live, mutations, performance, prometheus,
-    quarantine, query, realtime, recent, retention, stats, track,
+    batches, config, description, docs, events, export, flush, health, jobs, live, metrics, mutations, performance,
+    prometheus, quarantine, query, realtime, recent, retention, stats, track,
 };
 
 pub fn router(services: Services) -> Router {
@@ -66,6 +66,7 @@ fn analytics() -> OpenApiRouter<Services> {
         .routes(routes!(mutations::list, mutations::make))
         .routes(routes!(query::query))
         .routes(routes!(export::export))
+        .routes(routes!(metrics::metrics))
         .routes(routes!(performance::performance))
         .routes(routes!(quarantine::list))
         .routes(routes!(quarantine::replay))

@@ -14,6 +14,7 @@ use ridealong_jobs::Jobs;
 use ridealong_model::budget::Share;
 use ridealong_model::export::Export;
 use ridealong_model::lake::Lake;
+use ridealong_model::metrics::MetricsEngine;
 use ridealong_model::mutation::Mutate;
 use ridealong_model::query::QueryEngine;
 use ridealong_model::segment::SegmentCheck;
@@ -33,6 +34,7 @@ pub struct Services {
     pub admission: Admission,
     pub engine: Arc<dyn QueryEngine>,
     pub export: Arc<dyn Export>,
+    pub metrics: Arc<dyn MetricsEngine>,
     pub lake: Arc<dyn Lake>,
     /// Deletes and corrects what is stored.
     pub mutate: Arc<dyn Mutate>,

@@ -11,6 +11,7 @@ use ridealong_common::time::Timestamp;
 use ridealong_ingest::{Door, DoorTally, TallySnapshot};
 use ridealong_model::budget::BudgetStatus;
 use ridealong_model::lake::{LakeStatus, TableStatus};
+use ridealong_model::query::QueryStatus;
 use ridealong_model::tenant::TenantId;
 use ridealong_wal::{Books, Conflict, ProducerBooks, RowCounts, TableBooks};
 use serde::Serialize;
@@ -65,6 +66,9 @@ pub(crate) struct Stats {
     /// Of the whole process, in bytes
     #[schema(value_type = Object)]
     memory: BudgetStatus,
+    /// Of the whole process, since it began
+    #[schema(value_type = Object)]
+    queries: QueryStatus,
     #[schema(value_type = Object)]
     log: Value,
     #[schema(value_type = Object)]
@@ -123,6 +127,7 @@ pub(crate) async fn stats(State(services): State<Services>) -> Result<Json<Stats
         producers_forgotten: forgotten(&books),
         since_start: since_start(&tally),
         memory: services.admission.budget().status(),
+        queries: services.engine.status(),
         log: log(&books),
         lake: lake_entry(&lake),
     }))

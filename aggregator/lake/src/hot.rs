@@ -17,7 +17,7 @@ use ridealong_wal::Position;
 
 use crate::mutations::{Action, Changed, Pending};
 use crate::schema::{RECEIVED_AT, TIMESTAMP};
-use crate::snapshot::{ColdTable, Snapshot, TableSnapshot};
+use crate::snapshot::{ColdTable, HotMark, Newer, Snapshot, TableSnapshot};
 
 /// A table of a tenant.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,15 +36,31 @@ struct Tables {
     by_key: BTreeMap<TableKey, TableState>,
     /// Up to where the log has been read into them.
     position: Position,
+    /// Changes ever made to any of them.
+    changes: u64,
+}
+
+impl Tables {
+    /// The table, for a change to it.
+    fn changed(&mut self, key: &TableKey) -> Option<&mut TableState> {
+        self.changes += 1;
+        let table = self.by_key.get_mut(key)?;
+        table.revision = self.changes;
+        Some(table)
+    }
 }
 
 #[derive(Debug)]
 struct TableState {
+    /// Another after each change of its rows or files, and never one that any table had before.
+    revision: u64,
     /// Mutations that not every file has seen.
     pending: Vec<Pending>,
     /// Rows that were ever deleted.
     deleted: u64,
     hot: Vec<HotBatch>,
+    /// How often batches have left or been replaced, and 1.
+    hot_changes: u64,
     hot_since: Option<Instant>,
     hot_rows: usize,
     hot_bytes: usize,
@@ -98,8 +114,22 @@ impl HotTables {
         let (hot, hot_since, hot_rows, hot_bytes) = (Vec::new(), None, 0, 0);
         let Changed { pending, deleted } = changed;
         let cold = Arc::new(marked(cold, &pending, deleted));
-        let state = TableState { pending, deleted, hot, hot_since, hot_rows, hot_bytes, cold, committed, newest_us };
-        self.tables.lock().by_key.entry(key).or_insert(state);
+        let mut tables = self.tables.lock();
+        tables.changes += 1;
+        let state = TableState {
+            revision: tables.changes,
+            pending,
+            deleted,
+            hot,
+            hot_changes: 1,
+            hot_since,
+            hot_rows,
+            hot_bytes,
+            cold,
+            committed,
+            newest_us,
+        };
+        tables.by_key.entry(key).or_insert(state);
     }
 
     pub fn contains(&self, key: &TableKey) -> bool {
@@ -119,7 +149,7 @@ impl HotTables {
         let after = tables.position;
         for (key, mut batch) in added {
             batch.after = after;
-            let Some(table) = tables.by_key.get_mut(&key) else { unreachable!("a table is added before rows") };
+            let Some(table) = tables.changed(&key) else { unreachable!("a table is added before rows") };
             assert!(table.hot.last().is_none_or(|last| last.position < batch.position), "the log is read in order");
             assert!(batch.position > table.committed, "what Delta holds is not appended again");
             table.hot_since.get_or_insert_with(Instant::now);
@@ -159,8 +189,9 @@ impl HotTables {
     /// Hands over: the rows up to `up_to` are in this Delta version, and from now on they are read there.
     pub fn swap(&self, key: &TableKey, cold: ColdTable, up_to: Position) {
         let mut tables = self.tables.lock();
-        let Some(table) = tables.by_key.get_mut(key) else { unreachable!("a table that was flushed is known") };
+        let Some(table) = tables.changed(key) else { unreachable!("a table that was flushed is known") };
         table.hot.retain(|batch| batch.position > up_to);
+        table.hot_changes += 1;
         table.hot_rows = table.hot.iter().map(|batch| batch.rows.num_rows()).sum();
         table.hot_bytes = table.hot.iter().map(|batch| batch.bytes).sum();
         table.hot_since = (!table.hot.is_empty()).then(Instant::now);
@@ -188,7 +219,7 @@ impl HotTables {
 
     /// The same rows in another Delta version, or rows that are meant to go are gone from it.
     pub fn replace(&self, key: &TableKey, cold: ColdTable) {
-        if let Some(table) = self.tables.lock().by_key.get_mut(key) {
+        if let Some(table) = self.tables.lock().changed(key) {
             table.cold = Arc::new(marked(cold, &table.pending, table.deleted));
         }
     }
@@ -219,7 +250,7 @@ impl HotTables {
         let batches = batches.into_iter().map(|(position, rows)| HotBatch::new(rows, position));
         let mut batches: BTreeMap<Position, HotBatch> = batches.map(|batch| (batch.position, batch)).collect();
         let mut tables = self.tables.lock();
-        let Some(table) = tables.by_key.get_mut(key) else { return };
+        let Some(table) = tables.changed(key) else { return };
         for batch in &mut table.hot {
             if let Some(changed) = batches.remove(&batch.position) {
                 *batch = HotBatch { after: batch.after, ..changed };
@@ -227,6 +258,7 @@ impl HotTables {
         }
         table.hot_rows = table.hot.iter().map(|batch| batch.rows.num_rows()).sum();
         table.hot_bytes = table.hot.iter().map(|batch| batch.bytes).sum();
+        table.hot_changes += 1;
         table.pending.push(made);
         table.deleted = deleted;
         table.cold = Arc::new(marked(ColdTable::clone(&table.cold), &table.pending, deleted));
@@ -243,12 +275,31 @@ impl HotTables {
     pub fn pin(&self, tenant: &str) -> Snapshot {
         let tables = self.tables.lock();
         let of_tenant = tables.by_key.iter().filter(|(key, _)| &*key.tenant == tenant);
+        let revisions = of_tenant.clone().map(|(key, table)| (key.table, table.revision)).collect();
         let pinned = of_tenant.map(|(key, table)| TableSnapshot {
             table: key.table,
             hot: table.hot.iter().map(|batch| batch.rows.clone()).collect(),
             cold: Arc::clone(&table.cold),
         });
-        Snapshot { tables: pinned.collect(), position: tables.position }
+        Snapshot { tables: pinned.collect(), position: tables.position, revisions }
+    }
+
+    /// A table at this moment, of its hot rows only those that a caller has not seen. None when there is no such table.
+    pub fn newer(&self, tenant: &str, table: Table, seen: HotMark) -> Option<Newer> {
+        let tables = self.tables.lock();
+        let (_, state) = tables.by_key.iter().find(|(key, _)| key.table == table && &*key.tenant == tenant)?;
+        let is_all = seen.changes != state.hot_changes;
+        let known = if is_all { 0 } else { seen.batches };
+        let hot = state.hot.iter().skip(known).map(|batch| batch.rows.clone()).collect();
+        let mark = HotMark { changes: state.hot_changes, batches: state.hot.len() };
+        Some(Newer { hot, is_all, cold: Arc::clone(&state.cold), mark })
+    }
+
+    /// The files of all tables.
+    pub fn files(&self) -> Vec<(Arc<str>, Table, Arc<ColdTable>)> {
+        let tables = self.tables.lock();
+        let of_all = tables.by_key.iter();
+        of_all.map(|(key, state)| (Arc::clone(&key.tenant), key.table, Arc::clone(&state.cold))).collect()
     }
 
     /// Up to where the log is in Delta, when it has been read up to `readable`: a table with nothing hot holds no log.

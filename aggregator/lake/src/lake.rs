@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
+use ridealong_common::table::Table;
 use ridealong_engine::datafusion::execution::SessionStateBuilder;
 use ridealong_engine::datafusion::execution::object_store::ObjectStoreUrl;
 use ridealong_engine::datafusion::prelude::{SessionConfig, SessionContext};
@@ -32,7 +33,7 @@ use crate::jobs;
 use crate::mutations::{self, Mutations, MutationsError};
 use crate::options::LakeOptions;
 use crate::places::{PlaceError, Places};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{ColdTable, HotMark, Newer, Snapshot};
 
 /// Of a thread that evaluates conditions. Only what is used is taken from memory.
 const STACK_BYTES: usize = 64 << 20;
@@ -193,6 +194,17 @@ impl Lake {
     pub async fn pin(&self, tenant: &str, patience: Duration) -> Option<Snapshot> {
         let durable = self.shared.wal.durable();
         self.shared.reaches(durable, patience).await.then(|| self.shared.tables.pin(tenant))
+    }
+
+    /// A table as it is, without waiting for anything, and of its hot rows only what is new to the caller: who keeps what it
+    /// made of them need not look at all of them again.
+    pub fn newer(&self, tenant: &str, table: Table, seen: HotMark) -> Option<Newer> {
+        self.shared.tables.newer(tenant, table, seen)
+    }
+
+    /// The files of all tables.
+    pub fn files(&self) -> Vec<(Arc<str>, Table, Arc<ColdTable>)> {
+        self.shared.tables.files()
     }
 
     /// Whether everything durable now becomes readable within `patience`.

@@ -48,6 +48,6 @@ pub use options::LakeOptions;
 pub use place::{BucketError, Place};
 pub use places::PlaceError;
 pub use scan::{Wanted, as_views};
-pub use snapshot::{ColdFile, ColdTable, Snapshot, TableSnapshot};
+pub use snapshot::{ColdFile, ColdTable, HotMark, Newer, Snapshot, TableSnapshot};
 pub use stored_filter::on_stored;
 pub use visits::PAUSE_US;

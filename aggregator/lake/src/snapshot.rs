@@ -16,9 +16,16 @@ pub struct Snapshot {
     pub tables: Vec<TableSnapshot>,
     /// Every stored row of the log up to here is in it, and none after.
     pub position: Position,
+    /// As long as a table's is the same, so are its rows.
+    pub(crate) revisions: Vec<(Table, u64)>,
 }
 
 impl Snapshot {
+    /// Another after each change of the table; None while there is no row of it.
+    pub fn revision(&self, table: Table) -> Option<u64> {
+        self.revisions.iter().find(|(of, _)| *of == table).map(|(_, revision)| *revision)
+    }
+
     pub fn table(&self, table: Table) -> Option<&TableSnapshot> {
         self.tables.iter().find(|snapshot| snapshot.table == table)
     }
@@ -30,6 +37,25 @@ pub struct TableSnapshot {
     /// Rows that are not in the Delta version below, oldest first, with the columns of the data files.
     pub hot: Vec<RecordBatch>,
     pub cold: Arc<ColdTable>,
+}
+
+/// How much of a table's hot rows somebody has seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HotMark {
+    /// How often rows had left or been replaced, and 1; 0 before the first look.
+    pub changes: u64,
+    /// How many batches there were.
+    pub batches: usize,
+}
+
+/// What is new in a table since a [`HotMark`].
+#[derive(Clone, Debug)]
+pub struct Newer {
+    /// Batches that came since then; all of them when some have left or were replaced meanwhile.
+    pub hot: Vec<RecordBatch>,
+    pub is_all: bool,
+    pub cold: Arc<ColdTable>,
+    pub mark: HotMark,
 }
 
 /// One version of a Delta table: its files.

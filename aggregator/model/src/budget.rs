@@ -21,6 +21,8 @@ pub enum Account {
     HotRows,
     /// Sorts, groupings and joins of queries.
     Queries,
+    /// What metrics are answered from, and answers on their way.
+    Rollups,
 }
 
 #[derive(Debug)]
@@ -29,6 +31,7 @@ pub struct Budget {
     ingest: AtomicU64,
     hot_rows: AtomicU64,
     queries: AtomicU64,
+    rollups: AtomicU64,
     resident: AtomicU64,
     refused: AtomicU64,
 }
@@ -49,6 +52,7 @@ pub struct BudgetStatus {
     pub ingest: u64,
     pub hot_rows: u64,
     pub queries: u64,
+    pub rollups: u64,
     /// Of the whole process, as last measured.
     pub resident: u64,
     /// How often something was refused for want of memory.
@@ -60,7 +64,7 @@ impl Account {
     const fn ceiling(self) -> u64 {
         match self {
             Account::Ingest => 75,
-            Account::Queries => 90,
+            Account::Queries | Account::Rollups => 90,
             Account::HotRows => 100,
         }
     }
@@ -73,6 +77,7 @@ impl Budget {
             ingest: AtomicU64::new(0),
             hot_rows: AtomicU64::new(0),
             queries: AtomicU64::new(0),
+            rollups: AtomicU64::new(0),
             resident: AtomicU64::new(0),
             refused: AtomicU64::new(0),
         })
@@ -80,15 +85,21 @@ impl Budget {
 
     /// Takes memory, or says that there is not enough.
     pub fn try_take(self: &Arc<Self>, account: Account, bytes: u64) -> Option<Share> {
-        let mut share = Share { budget: Arc::clone(self), account, bytes: 0 };
+        let mut share = self.share(account);
         share.try_grow(bytes).then_some(share)
+    }
+
+    /// An empty share, to grow as things come.
+    pub fn share(self: &Arc<Self>, account: Account) -> Share {
+        Share { budget: Arc::clone(self), account, bytes: 0 }
     }
 
     /// Whether this much could be taken now.
     pub fn has_room(&self, account: Account, bytes: u64) -> bool {
         let taken = self.ingest.load(Ordering::Relaxed)
             + self.hot_rows.load(Ordering::Relaxed)
-            + self.queries.load(Ordering::Relaxed);
+            + self.queries.load(Ordering::Relaxed)
+            + self.rollups.load(Ordering::Relaxed);
         let most = taken.max(self.resident.load(Ordering::Relaxed));
         most.saturating_add(bytes) <= self.bytes_max / 100 * account.ceiling()
     }
@@ -113,6 +124,7 @@ impl Budget {
             ingest: self.ingest.load(Ordering::Relaxed),
             hot_rows: self.hot_rows.load(Ordering::Relaxed),
             queries: self.queries.load(Ordering::Relaxed),
+            rollups: self.rollups.load(Ordering::Relaxed),
             resident: self.resident.load(Ordering::Relaxed),
             refused: self.refused.load(Ordering::Relaxed),
         }
@@ -123,6 +135,7 @@ impl Budget {
             Account::Ingest => &self.ingest,
             Account::HotRows => &self.hot_rows,
             Account::Queries => &self.queries,
+            Account::Rollups => &self.rollups,
         }
     }
 }

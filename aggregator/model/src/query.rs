@@ -25,6 +25,34 @@ const _: () = assert!(ROWS_DEFAULT <= ROWS_MAX);
 pub trait QueryEngine: Send + Sync {
     /// Sees every row acknowledged before the call. Dropping the future stops the work.
     async fn query(&self, tenant: &TenantId, request: QueryRequest) -> Result<QueryAnswer, QueryError>;
+
+    /// How queries are doing.
+    fn status(&self) -> QueryStatus {
+        QueryStatus::default()
+    }
+}
+
+/// Queries of all tenants since the program began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct QueryStatus {
+    pub running: u64,
+    pub done: u64,
+    pub failed: u64,
+    pub timed_out: u64,
+    /// Whoever asked has left.
+    pub cancelled: u64,
+    pub cache_hits: u64,
+    /// Answers that several who asked at the same time have shared.
+    pub shared: u64,
+    pub cache_bytes: u64,
+    /// Work that goes on although its query has ended.
+    pub overdue_now: u64,
+    pub overdue: u64,
+    /// Ended because the program was short of memory.
+    pub ended_for_memory: u64,
+    /// How often all threads were stuck and others took their place.
+    pub threads_replaced: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -89,9 +117,13 @@ pub struct QueryAnswer {
     /// Whether `rows_max` stopped it.
     pub truncated: bool,
     pub execution: Duration,
-    /// The physical plan, indented.
+    /// What ran, step by step, with rows and times.
     pub plan: String,
     pub query_id: String,
+    /// It was worked out for an earlier query, from the same rows.
+    pub cache_hit: bool,
+    /// Every row acknowledged longer ago than this is in it.
+    pub behind: Duration,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -101,7 +133,7 @@ pub struct AnswerColumn {
     pub kind: String,
 }
 
-#[derive(Debug, Error)]
+#[derive(Clone, Debug, Error)]
 pub enum QueryError {
     #[error("{0}")]
     Invalid(String),
@@ -111,6 +143,8 @@ pub enum QueryError {
     TimedOut(Duration),
     #[error("the query needs more memory than it may use: {0}")]
     TooLarge(String),
+    #[error("memory is short at this moment; try again: {0}")]
+    Short(String),
     #[error("rows acknowledged before the query are not readable yet; try again")]
     Behind,
     #[error("as many queries run as may run at once; try again")]

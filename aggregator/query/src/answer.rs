@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, SecondsFormat};
-use ridealong_engine::datafusion::arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray};
+use ridealong_engine::datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, UnionArray};
 use ridealong_engine::datafusion::arrow::compute::cast;
 use ridealong_engine::datafusion::arrow::datatypes::{
     DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType,
@@ -31,6 +31,8 @@ fn kind_name(kind: &DataType) -> String {
         DataType::Binary | DataType::LargeBinary | DataType::BinaryView => "bytea".into(),
         DataType::Date32 | DataType::Date64 => "date".into(),
         DataType::Timestamp(..) => "timestamp".into(),
+        // What `->` gives: a text, a number, a list … as it comes.
+        DataType::Union(..) => "json".into(),
         other => other.to_string().to_lowercase(),
     }
 }
@@ -43,6 +45,9 @@ pub(crate) fn rows_json(batches: &[RecordBatch]) -> Result<Vec<u8>, QueryError> 
         let batch = with_text_times(batch).map_err(failed)?;
         writer.write(&batch).map_err(|error| match error {
             ArrowError::IoError(..) => QueryError::TooLarge("its answer is larger than 64 MiB; select less".into()),
+            ArrowError::JsonError(text) | ArrowError::NotYetImplemented(text) => {
+                QueryError::Invalid(format!("a column cannot be shown, cast it to text: {text}"))
+            }
             other => failed(other),
         })?;
     }
@@ -76,12 +81,25 @@ pub(crate) fn with_text_times(batch: &RecordBatch) -> Result<RecordBatch, ArrowE
         if matches!(field.data_type(), DataType::Timestamp(..)) {
             fields.push(Field::new(field.name(), DataType::Utf8, true));
             columns.push(text_times(column)?);
+        } else if let Some(values) = column.as_any().downcast_ref::<UnionArray>() {
+            fields.push(Field::new(field.name(), DataType::Utf8, true));
+            columns.push(texts_of_any(values)?);
         } else {
             fields.push(Field::new(field.name(), field.data_type().clone(), true));
             columns.push(Arc::clone(column));
         }
     }
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
+}
+
+/// Values of more than one type as text.
+fn texts_of_any(values: &UnionArray) -> Result<ArrayRef, ArrowError> {
+    let texts = (0..values.len()).map(|row| {
+        let text = cast(&values.value(row), &DataType::Utf8)?;
+        let text = text.as_string::<i32>();
+        Ok(text.is_valid(0).then(|| text.value(0).to_owned()))
+    });
+    Ok(Arc::new(texts.collect::<Result<StringArray, ArrowError>>()?))
 }
 
 fn text_times(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {

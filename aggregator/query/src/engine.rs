@@ -1,49 +1,55 @@
-//! The engine: takes a statement, pins a snapshot, runs it on threads of its own with limits on time, rows and memory.
+//! The engine: takes a statement, pins a snapshot, and answers from what it has kept or runs it, on threads of its own.
 //!
 //! A query runs on a runtime apart from the one that answers HTTP, so that a plan which does not yield starves neither
 //! ingest nor health; the timeout is watched from outside.
 
+mod advice;
+mod advising;
+mod answers;
+mod asking;
+mod explained;
+mod fault;
+mod history;
 mod opened;
+mod owned;
+mod run;
+mod statement;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use futures::StreamExt;
-use parking_lot::Mutex;
-use ridealong_engine::datafusion::arrow::array::RecordBatch;
 use ridealong_engine::datafusion::catalog::MemorySchemaProvider;
-use ridealong_engine::datafusion::common::{DataFusionError, ParamValues, ScalarValue};
-use ridealong_engine::datafusion::execution::context::SessionContext;
+use ridealong_engine::datafusion::common::DataFusionError;
 use ridealong_engine::datafusion::execution::object_store::ObjectStoreUrl;
 use ridealong_engine::datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
-use ridealong_engine::datafusion::parquet::errors::ParquetError;
-use ridealong_engine::datafusion::physical_plan::{ExecutionPlan, displayable, execute_stream};
-use ridealong_engine::deltalake::logstore::object_store::Error as StoreError;
 use ridealong_lake::{Lake, Snapshot};
-use ridealong_model::budget::{Account, Budget};
+use ridealong_model::budget::Budget;
 use ridealong_model::jobs::{JobsSource, NoJobs};
 use ridealong_model::ledger::{LedgerSource, NoLedger};
-use ridealong_model::query::{Param, QueryAnswer, QueryEngine, QueryError, QueryRequest};
+use ridealong_model::query::{QueryAnswer, QueryEngine, QueryError, QueryRequest, QueryStatus};
 use ridealong_model::segment::{ConditionFault, NoSegments, SegmentCheck, SegmentRules};
 use ridealong_model::tenant::TenantId;
 use thiserror::Error;
-use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
-use uuid::Uuid;
 
-use crate::budget_pool::BudgetPool;
+use crate::limits::{Permit, SharedPool, Threads, Watchdog};
 use crate::segments::{Segments, Warnings};
 use crate::system::Sources;
-use crate::{answer, guard, segments, session, system};
+use crate::{segments, session};
+use advice::Advisor;
+use answers::Answers;
+use fault::fault;
 
+pub(crate) use explained::Totals;
+pub(crate) use history::{History, Query, State};
 pub(crate) use opened::Opened;
 
-/// Rows acknowledged before a query are readable within this, or it is answered 503.
-const PATIENCE: Duration = Duration::from_secs(1);
 /// Of a thread for queries: parsing, planning and dropping a statement recurse through its tree. Only what is used is
 /// taken from memory.
 const STACK_BYTES: usize = 256 << 20;
+/// Answers that are kept, unless [`Engine::with_cache`] says so.
+const CACHE_BYTES: u64 = 64 << 20;
 
 #[derive(Clone, Debug)]
 pub struct EngineOptions {
@@ -65,34 +71,50 @@ pub enum StartError {
     Engine(#[from] DataFusionError),
 }
 
+/// Cheap to clone.
+#[derive(Clone)]
 pub struct Engine {
     lake: Lake,
     system: Arc<Sources>,
     options: EngineOptions,
+    /// Of one query.
+    query_bytes_max: usize,
     environment: Arc<RuntimeEnv>,
-    runtime: Mutex<Option<Runtime>>,
-    handle: tokio::runtime::Handle,
+    pool: Arc<SharedPool>,
+    watchdog: Arc<Watchdog>,
     slots: Arc<Semaphore>,
     rules: Arc<dyn SegmentRules>,
     warnings: Arc<Warnings>,
+    answers: Arc<Answers>,
+    history: Arc<History>,
+    advisor: Arc<Advisor>,
 }
 
 impl Engine {
     pub fn start(lake: Lake, options: EngineOptions) -> Result<Self, StartError> {
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(options.threads)
-            .thread_name("query")
-            .thread_stack_size(STACK_BYTES)
-            .enable_all()
-            .build()?;
-        let pool = Arc::new(BudgetPool::new(options.memory_bytes, Arc::clone(&options.budget)));
-        let environment = RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc()?;
+        let threads = Threads { count: options.threads, stack_bytes: STACK_BYTES };
+        let watchdog = Watchdog::start(threads, Arc::clone(&options.budget))?;
+        let pool = SharedPool::new(options.memory_bytes, Arc::clone(&options.budget));
+        let environment = RuntimeEnvBuilder::new().build_arc()?;
         let slots = Arc::new(Semaphore::new(options.queries_max));
-        let handle = runtime.handle().clone();
-        let (rules, warnings) = (Arc::new(NoSegments), Arc::default());
-        let system = Arc::new(Sources { ledger: Arc::new(NoLedger), jobs: Arc::new(NoJobs) });
-        let runtime = Mutex::new(Some(runtime));
-        Ok(Self { lake, options, environment, runtime, handle, slots, rules, warnings, system })
+        let (rules, warnings, history) = (Arc::new(NoSegments), Arc::default(), Arc::<History>::default());
+        let system = Sources { ledger: Arc::new(NoLedger), jobs: Arc::new(NoJobs), queries: Arc::clone(&history) };
+        let answers = Arc::new(Answers::new(CACHE_BYTES, Arc::clone(&pool)));
+        Ok(Self {
+            lake,
+            system: Arc::new(system),
+            query_bytes_max: options.memory_bytes / 2,
+            options,
+            environment,
+            pool,
+            watchdog,
+            slots,
+            rules,
+            warnings,
+            answers,
+            history,
+            advisor: Arc::default(),
+        })
     }
 
     /// With the books for `system.ledger`.
@@ -116,6 +138,27 @@ impl Engine {
         self
     }
 
+    /// With so much memory for one query, rather than half of what all share.
+    #[must_use]
+    pub fn with_query_memory(mut self, bytes_max: usize) -> Self {
+        self.query_bytes_max = bytes_max;
+        self
+    }
+
+    /// With so many bytes of answers kept; 0: none.
+    #[must_use]
+    pub fn with_cache(mut self, bytes_max: u64) -> Self {
+        self.answers = Arc::new(Answers::new(bytes_max, Arc::clone(&self.pool)));
+        self
+    }
+
+    /// With advice for queries that take longer than this.
+    #[must_use]
+    pub fn with_slow(mut self, slow: Duration) -> Self {
+        self.advisor = Arc::new(Advisor::new(slow));
+        self
+    }
+
     fn segments(&self, tenant: TenantId) -> Segments {
         Segments { rules: Arc::clone(&self.rules), tenant, warnings: Arc::clone(&self.warnings) }
     }
@@ -134,43 +177,35 @@ impl Engine {
 
     /// Abandons what runs. May be called from a runtime's thread.
     pub fn close(&self) {
-        if let Some(runtime) = self.runtime.lock().take() {
-            runtime.shutdown_background();
-        }
+        self.watchdog.close();
     }
 }
 
 #[async_trait]
 impl QueryEngine for Engine {
+    /// Dropping the future is leaving: the work ends, unless others wait for the same.
     async fn query(&self, tenant: &TenantId, request: QueryRequest) -> Result<QueryAnswer, QueryError> {
-        let started = Instant::now();
-        let timeout = request.timeout;
-        if !self.options.budget.has_room(Account::Queries, 0) {
-            self.options.budget.count_refusal();
-            return Err(QueryError::Busy);
-        }
-        let slot = tokio::time::timeout(timeout.min(PATIENCE), Arc::clone(&self.slots).acquire_owned()).await;
-        let Ok(Ok(slot)) = slot else { return Err(QueryError::Busy) };
-        let snapshot = self.lake.pin(tenant.as_str(), PATIENCE).await.ok_or(QueryError::Behind)?;
-        self.register_stores()?;
-        let run = Run {
-            request,
-            system: Arc::clone(&self.system),
-            tenant: tenant.clone(),
-            snapshot: Arc::new(snapshot),
-            segments: self.segments(tenant.clone()),
-            environment: Arc::clone(&self.environment),
-            threads: self.options.threads,
-            started,
-        };
-        let mut task = AbortOnDrop(self.handle.spawn(async move {
-            let _slot = slot;
-            run.run().await
-        }));
-        match tokio::time::timeout(timeout, &mut task.0).await {
-            Err(_) => Err(QueryError::TimedOut(timeout)),
-            Ok(Err(error)) => Err(QueryError::Failed(format!("its task ended early: {error}"))),
-            Ok(Ok(answer)) => answer,
+        let mut recording = self.history.begin(tenant, &request.sql);
+        let result = self.answer(tenant, request, &mut recording).await;
+        recording.finish(&result);
+        result
+    }
+
+    fn status(&self) -> QueryStatus {
+        let seen = self.watchdog.seen();
+        QueryStatus {
+            running: self.history.running(),
+            done: self.history.ended(State::Done) + self.history.ended(State::Truncated),
+            failed: self.history.ended(State::Failed),
+            timed_out: self.history.ended(State::TimedOut),
+            cancelled: self.history.ended(State::Cancelled),
+            cache_hits: self.history.cache_hits(),
+            shared: self.answers.shared(),
+            cache_bytes: self.answers.bytes(),
+            overdue_now: seen.overdue_now as u64,
+            overdue: seen.overdue,
+            ended_for_memory: seen.ended_for_memory,
+            threads_replaced: seen.threads_replaced as u64,
         }
     }
 }
@@ -180,143 +215,18 @@ impl SegmentCheck for Engine {
     async fn check(&self, condition: &str) -> Result<(), ConditionFault> {
         let (condition, environment) = (condition.to_owned(), Arc::clone(&self.environment));
         let segments = self.segments(TenantId::default_tenant());
+        let permit = self.watchdog.permits.add(Permit::new("a segment's rule".into()));
+        let closed = || ConditionFault::Unreadable("the engine is closed".into());
         // On a thread for queries: planning recurses through the condition.
-        let task = self.handle.spawn(async move {
+        let task = self.watchdog.handle().ok_or_else(closed)?.spawn(async move {
             let unready = |error: DataFusionError| ConditionFault::Unreadable(error.strip_backtrace());
             let none = Arc::new(MemorySchemaProvider::new());
-            let context = session::session(&Snapshot::default(), &segments, none, environment, 1).map_err(unready)?;
-            segments::check(&condition, &context.state())
+            let context = session::session(&Snapshot::default(), &segments, none, environment, 1, &permit);
+            segments::check(&condition, &context.map_err(unready)?.state())
         });
         task.await.unwrap_or_else(|error| Err(ConditionFault::Unreadable(format!("its task ended early: {error}"))))
     }
 }
 
-/// Stops the work when nobody waits for it any more.
-struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);
-
-impl<T> Drop for AbortOnDrop<T> {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-/// One query on its way.
-struct Run {
-    request: QueryRequest,
-    system: Arc<Sources>,
-    tenant: TenantId,
-    snapshot: Arc<Snapshot>,
-    segments: Segments,
-    environment: Arc<RuntimeEnv>,
-    threads: usize,
-    started: Instant,
-}
-
-impl Run {
-    async fn planned(&self) -> Result<(SessionContext, Arc<dyn ExecutionPlan>), QueryError> {
-        let statement = guard::reading(&self.request.sql)?;
-        let system = system::schema(&self.system, &self.tenant, &self.snapshot).map_err(fault)?;
-        let context =
-            session::session(&self.snapshot, &self.segments, system, Arc::clone(&self.environment), self.threads);
-        let context = context.map_err(fault)?;
-        let state = context.state();
-        let plan = state.statement_to_plan(statement).await.map_err(fault)?;
-        guard::options().verify_plan(&plan).map_err(|error| QueryError::NotARead(error.strip_backtrace()))?;
-        let plan = match self.request.params.is_empty() {
-            true => plan,
-            false => plan.with_param_values(params(&self.request.params)).map_err(fault)?,
-        };
-        let plan = state.create_physical_plan(&plan).await.map_err(fault)?;
-        Ok((context, plan))
-    }
-
-    async fn run(self) -> Result<QueryAnswer, QueryError> {
-        let (context, plan) = self.planned().await?;
-        let text = displayable(plan.as_ref()).indent(false).to_string();
-        let schema = plan.schema();
-        let stream = execute_stream(plan, context.task_ctx()).map_err(fault)?;
-        let (batches, rows, truncated) = collect(stream, self.request.rows_max).await?;
-        Ok(QueryAnswer {
-            columns: answer::columns(&schema),
-            rows_json: answer::rows_json(&batches)?,
-            rows,
-            truncated,
-            execution: self.started.elapsed(),
-            plan: text,
-            query_id: Uuid::now_v7().to_string(),
-        })
-    }
-}
-
-/// Rows up to the cap, and whether there were more.
-async fn collect(
-    mut stream: ridealong_engine::datafusion::execution::SendableRecordBatchStream,
-    rows_max: usize,
-) -> Result<(Vec<RecordBatch>, usize, bool), QueryError> {
-    let mut batches = Vec::new();
-    let mut rows = 0;
-    while let Some(batch) = stream.next().await {
-        let batch = batch.map_err(fault)?;
-        let room = rows_max - rows;
-        if batch.num_rows() > room {
-            batches.push(batch.slice(0, room));
-            return Ok((batches, rows_max, true));
-        }
-        rows += batch.num_rows();
-        batches.push(batch);
-    }
-    Ok((batches, rows, false))
-}
-
-fn params(params: &[Param]) -> ParamValues {
-    let scalars = params.iter().map(|param| match param {
-        Param::Null => ScalarValue::Null,
-        Param::Boolean(value) => ScalarValue::Boolean(Some(*value)),
-        Param::Integer(value) => ScalarValue::Int64(Some(*value)),
-        Param::Float(value) => ScalarValue::Float64(Some(*value)),
-        Param::Text(value) => ScalarValue::Utf8(Some(value.clone())),
-    });
-    ParamValues::from(scalars.collect::<Vec<_>>())
-}
-
-/// The engine's errors by whose fault they are.
-fn fault(error: DataFusionError) -> QueryError {
-    if let Some(unread) = unread(&error) {
-        return unread;
-    }
-    match error.find_root() {
-        DataFusionError::ResourcesExhausted(text) => QueryError::TooLarge(text.clone()),
-        DataFusionError::SQL(..)
-        | DataFusionError::Plan(_)
-        | DataFusionError::SchemaError(..)
-        | DataFusionError::NotImplemented(_)
-        | DataFusionError::ArrowError(..)
-        | DataFusionError::Execution(_) => QueryError::Invalid(error.strip_backtrace()),
-        DataFusionError::External(source) if matches!(source.downcast_ref(), Some(QueryError::Behind)) => {
-            QueryError::Behind
-        }
-        _ => QueryError::Failed(error.strip_backtrace()),
-    }
-}
-
-/// How an S3 store's error begins where a Parquet reader has made a text of it.
-const STORE_FAILED: &str = "Generic S3 error";
-
-/// A store that did not give what was asked of it; what it has not got is another matter.
-fn unread(error: &DataFusionError) -> Option<QueryError> {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        match (error.downcast_ref::<StoreError>(), error.downcast_ref::<ParquetError>()) {
-            (Some(StoreError::NotFound { .. } | StoreError::InvalidPath { .. }), _) => return None,
-            (Some(store), _) => return Some(QueryError::Unread(store.to_string())),
-            (_, Some(ParquetError::General(text))) if text.contains(STORE_FAILED) => {
-                return Some(QueryError::Unread(text.clone()));
-            }
-            _ => cause = error.source(),
-        }
-    }
-    None
-}
-
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

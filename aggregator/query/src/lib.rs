@@ -9,16 +9,16 @@
 //!
 //! [`export`] makes files of all the rows of a statement.
 //!
-//! Reads only: [`guard`] refuses whatever is not a query.
+//! Reads only: [`guard`] refuses whatever is not a query. [`limits`] end what takes too long or too much.
 
 mod answer;
-mod budget_pool;
 mod date_trunc;
 mod derived;
 mod engine;
 mod export;
 mod guard;
 mod in_force;
+mod limits;
 mod percentile;
 mod provider;
 mod segments;

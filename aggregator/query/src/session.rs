@@ -18,6 +18,7 @@ use ridealong_lake::Snapshot;
 use crate::date_trunc::date_trunc;
 use crate::derived::{Derived, Kind};
 use crate::in_force::quarantine;
+use crate::limits::{Permit, bounded, interrupted};
 use crate::percentile::percentile;
 use crate::provider::SnapshotTable;
 use crate::segments::Segments;
@@ -36,13 +37,14 @@ const GENERATORS: [&str; 9] = [
     "list_resize",
 ];
 
-/// `system`: the schema of that name.
+/// `system`: the schema of that name; `permit`: by which the query works.
 pub(crate) fn session(
     snapshot: &Snapshot,
     segments: &Segments,
     system: Arc<dyn SchemaProvider>,
     runtime: Arc<RuntimeEnv>,
     threads: usize,
+    permit: &Arc<Permit>,
 ) -> Result<SessionContext> {
     let config = SessionConfig::new()
         .with_target_partitions(threads)
@@ -51,7 +53,8 @@ pub(crate) fn session(
     let mut state =
         SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features().build();
     datafusion_functions_json::register_all(&mut state)?;
-    let context = SessionContext::new_with_state(state);
+    bounded(&mut state, permit)?;
+    let context = SessionContext::new_with_state(interrupted(&state, permit));
     for function in GENERATORS {
         context.deregister_udtf(function);
         context.deregister_udf(function);

@@ -5,6 +5,7 @@
 
 mod jobs;
 mod ledger;
+mod queries;
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,6 +23,8 @@ use ridealong_model::jobs::JobsSource;
 use ridealong_model::ledger::LedgerSource;
 use ridealong_model::tenant::TenantId;
 
+use crate::engine::History;
+
 pub(crate) const SCHEMA: &str = "system";
 
 /// Where the rows come from.
@@ -29,6 +32,7 @@ pub(crate) const SCHEMA: &str = "system";
 pub(crate) struct Sources {
     pub ledger: Arc<dyn LedgerSource>,
     pub jobs: Arc<dyn JobsSource>,
+    pub queries: Arc<History>,
 }
 
 /// The schema for one query.
@@ -44,12 +48,13 @@ pub(crate) fn schema(
     Ok(Arc::new(schema))
 }
 
-fn tables(sources: &Arc<Sources>, tenant: &TenantId, snapshot: &Arc<Snapshot>) -> [(&'static str, SystemTable); 2] {
-    let jobs = Arc::clone(&sources.jobs);
+fn tables(sources: &Arc<Sources>, tenant: &TenantId, snapshot: &Arc<Snapshot>) -> [(&'static str, SystemTable); 3] {
+    let (jobs, history, asking) = (Arc::clone(&sources.jobs), Arc::clone(&sources.queries), tenant.clone());
     let (sources, tenant, snapshot) = (Arc::clone(sources), tenant.clone(), Arc::clone(snapshot));
     [
         ("ledger", SystemTable::new(ledger::schema(), move || ledger::rows(&*sources.ledger, &tenant, &snapshot))),
         ("jobs", SystemTable::new(jobs::schema(), move || jobs::rows(&*jobs))),
+        ("queries", SystemTable::new(queries::schema(), move || queries::rows(&history.of(&asking)))),
     ]
 }
 

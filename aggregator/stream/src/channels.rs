@@ -170,6 +170,13 @@ impl Channels {
         open.tenants.values().flat_map(HashMap::values).for_each(|(channel, _)| channel.tell());
     }
 
+    /// Before what all of them have.
+    pub fn oldest_tail(&self) -> Option<Position> {
+        let open = self.open.lock();
+        let channels = open.tenants.values().flat_map(HashMap::values);
+        channels.map(|(channel, _)| channel.ring.lock().tail().position).min()
+    }
+
     pub fn count(&self) -> usize {
         self.open.lock().count
     }

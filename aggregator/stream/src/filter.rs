@@ -50,3 +50,6 @@ impl Matcher<'_> {
         self.tests.as_ref().is_some_and(holds)
     }
 }
+
+#[cfg(test)]
+mod tests;

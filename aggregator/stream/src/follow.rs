@@ -1,5 +1,6 @@
-//! The reader: one thread that follows the log for all viewers. It begins a minute before the end of the log, as far as
-//! the log has it, so that a restart does not empty the numbers; from there on, normal running is the same loop.
+//! The reader: one thread that follows the log for all viewers, while there are any. It begins a minute before the end of
+//! the log, as far as the log has it, so that neither a restart nor a pause empties the numbers; from there on, normal
+//! running is the same loop.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -21,12 +22,20 @@ const FORGET_EVERY: Duration = Duration::from_secs(1);
 const REBUILD_BYTES_MAX: u64 = 128 << 20;
 
 pub(crate) fn follow(shared: &Shared) {
-    let mut reader = Reader::at_start(shared);
+    let mut reader = Reader { shared, follower: shared.wal.follow(Position::NONE), may_lack: false };
+    let mut is_awake = false;
     let mut forgotten = Instant::now();
     while !shared.closing.is_cancelled() {
         if forgotten.elapsed() >= FORGET_EVERY {
             shared.forget();
             forgotten = Instant::now();
+        }
+        if shared.interest.doze(shared.now_us(), shared.has_viewers(), FORGET_EVERY) {
+            is_awake = false;
+            continue;
+        }
+        if !std::mem::replace(&mut is_awake, true) {
+            reader.begin();
         }
         if reader.step() == Wake::Closed {
             return;
@@ -41,11 +50,17 @@ struct Reader<'a> {
     may_lack: bool,
 }
 
-impl<'a> Reader<'a> {
-    fn at_start(shared: &'a Shared) -> Self {
-        let start = start(shared);
-        shared.position.send_replace(start);
-        Self { shared, follower: shared.wal.follow(start), may_lack: start > Position::NONE }
+impl Reader<'_> {
+    /// Goes to where the last minute begins, unless that was read already.
+    fn begin(&mut self) {
+        let start = start(self.shared);
+        // Nobody may miss what came while the reader woke.
+        let position = self.shared.channels.oldest_tail().map_or(start.position, |tail| tail.min(start.position));
+        if position > self.follower.position() {
+            self.follower = self.shared.wal.follow(position);
+            self.may_lack = start.may_lack;
+            self.shared.position.send_replace(position);
+        }
     }
 
     fn step(&mut self) -> Wake {
@@ -135,24 +150,29 @@ fn count(shared: &Shared, entry: &Entry, block: &CheckedBlock) {
     shared.counts.unknown_hosts.fetch_add(unknown, Ordering::Relaxed);
 }
 
+/// Where the last minute begins.
+struct Start {
+    position: Position,
+    /// Whether some of the minute may lie before it.
+    may_lack: bool,
+}
+
 /// Before what came in the last minute, as far as it is known without reading, and not too much to read.
-fn start(shared: &Shared) -> Position {
+fn start(shared: &Shared) -> Start {
     let (wal, cutoff_us) = (&shared.wal, shared.now_us() - WINDOW_SECONDS * SECOND_US);
     let (oldest, durable) = (wal.oldest().before(), wal.durable());
-    let is_behind = |position| {
-        wal.bytes_after(position) <= REBUILD_BYTES_MAX
-            && wal.oldest_stored_after(position).is_none_or(|received_at_us| received_at_us >= cutoff_us)
-    };
-    // The first position that is; what follows it is younger still.
+    let is_short = |position| wal.bytes_after(position) <= REBUILD_BYTES_MAX;
+    let is_recent = |position| wal.oldest_stored_after(position).is_none_or(|received_us| received_us >= cutoff_us);
+    // The first position that is both; what follows it is younger still.
     let (mut before, mut behind) = (oldest, durable);
-    if is_behind(before) {
-        return before;
+    if is_short(before) && is_recent(before) {
+        return Start { position: before, may_lack: before > Position::NONE };
     }
     while behind.0 - before.0 > 1 {
         let middle = Position(before.0 + (behind.0 - before.0) / 2);
-        if is_behind(middle) { behind = middle } else { before = middle }
+        if is_short(middle) && is_recent(middle) { behind = middle } else { before = middle }
     }
-    behind
+    Start { position: behind, may_lack: is_recent(before) }
 }
 
 #[cfg(test)]

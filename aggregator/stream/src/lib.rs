@@ -1,6 +1,6 @@
 //! Live numbers and events of each tenant, straight from the log, for any number of viewers at the cost of one.
 //!
-//! [`Live`] is the handle. One thread follows the log (`follow`): it counts each entry into the tenant's `window` of the
+//! [`Live`] is the handle. One thread follows the log (`follow`) while anybody looks (`interest`): it counts each entry into the tenant's `window` of the
 //! last minute, from which `numbers` answers every [`Metric`], and gives its events to the `channels` that somebody
 //! listens to. A [`Viewer`] reads a channel's `ring` at its own pace; what it missed while it was away it reads again
 //! from the log (`replay`). Only what is durable is shown. What was deleted after it came may still be.
@@ -11,6 +11,7 @@ mod live;
 mod viewer;
 
 mod follow;
+mod interest;
 
 mod metric;
 mod numbers;

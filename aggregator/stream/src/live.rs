@@ -5,7 +5,7 @@ use std::hash::RandomState;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -14,12 +14,13 @@ use ridealong_model::tenant::TenantId;
 use ridealong_wal::{Position, Wal};
 use thiserror::Error;
 use tokio::sync::{Semaphore, watch};
-use tokio::time::timeout;
+use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
 
 use crate::channels::{Channels, RingLimits};
 use crate::filter::EventFilter;
 use crate::follow::follow;
+use crate::interest::Interest;
 use crate::mark::EventMark;
 use crate::numbers::{NumbersRequest, Saying, SharedNumbers, shown};
 use crate::replay::{Replay, Section};
@@ -30,7 +31,7 @@ use crate::window::TenantWindow;
 const REPLAYS_MAX: usize = 16;
 
 /// Numbers that are asked for wait so long for the reader to have what was acknowledged before.
-const BEHIND_WAIT_MAX: Duration = Duration::from_millis(250);
+const BEHIND_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// Tells the time; tests bring their own.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -94,6 +95,7 @@ pub(crate) struct Shared {
     pub position: watch::Sender<Position>,
     /// Why the log cannot be read on.
     pub log_error: Mutex<Option<String>>,
+    pub interest: Interest,
     pub closing: CancellationToken,
     /// Viewers are sent away.
     pub dismissed: CancellationToken,
@@ -134,7 +136,7 @@ pub struct LiveStatus {
     pub unreadable: u64,
     /// Log position up to which everything is in the numbers.
     pub position: u64,
-    /// Age of the oldest acknowledged row that is not, ms.
+    /// Age of the oldest acknowledged row that is not, ms; 0 while nobody looks.
     pub behind_ms: u64,
     pub log_error: Option<String>,
 }
@@ -154,6 +156,7 @@ impl Live {
             covered_from_us: AtomicI64::new(i64::MIN),
             position: watch::Sender::new(Position::NONE),
             log_error: Mutex::default(),
+            interest: Interest::new(),
             closing: CancellationToken::new(),
             dismissed: CancellationToken::new(),
             options,
@@ -166,9 +169,8 @@ impl Live {
     /// The numbers of this moment, JSON; what was acknowledged before the call is in them, unless the reader is behind.
     pub async fn numbers(&self, tenant: &TenantId, request: &NumbersRequest) -> Bytes {
         let durable = self.shared.wal.durable();
-        let mut position = self.shared.position.subscribe();
-        // Behind or not, the answer is what is known.
-        let _ = timeout(BEHIND_WAIT_MAX, position.wait_for(|position| *position >= durable)).await;
+        self.shared.interest.note(self.shared.now_us());
+        self.shared.has_read(durable, Instant::now() + BEHIND_WAIT_MAX).await;
         self.shared.say(&tenant.to_shared(), request, durable)
     }
 
@@ -183,7 +185,9 @@ impl Live {
         let place = place.map_err(|_| refused(SubscribeError::Viewers(shared.options.viewers_max)))?;
         let tenant = tenant.to_shared();
         let events = wanted.events.map(|events| shared.events(&tenant, events)).transpose().map_err(refused)?;
-        let numbers = wanted.numbers.filter(|numbers| !numbers.metrics.is_empty()).map(every);
+        shared.interest.note(shared.now_us());
+        let first = (shared.wal.durable(), Instant::now() + BEHIND_WAIT_MAX);
+        let numbers = wanted.numbers.filter(|numbers| !numbers.metrics.is_empty()).map(|numbers| every(numbers, first));
         Ok(Viewer { shared, tenant, numbers, events, _place: place })
     }
 
@@ -202,10 +206,16 @@ impl Live {
     pub fn close(&self) {
         self.dismiss();
         self.shared.closing.cancel();
+        self.shared.interest.wake();
         let reader = self.reader.lock().take();
         if reader.is_some_and(|reader| reader.join().is_err()) {
             tracing::error!("the thread of the live numbers had panicked");
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_dozing(&self) -> bool {
+        self.shared.interest.is_dozing()
     }
 
     pub fn status(&self) -> LiveStatus {
@@ -215,9 +225,10 @@ impl Live {
         let viewers_max = shared.options.viewers_max as u64;
         let position = *shared.position.borrow();
         let oldest = shared.wal.oldest_stored_after(position);
+        let oldest = oldest.filter(|_| !shared.interest.is_dozing());
         let behind_us = oldest.map_or(0, |oldest| (shared.now_us() - oldest).max(0));
         LiveStatus {
-            viewers: viewers_max - shared.viewers.available_permits() as u64,
+            viewers: shared.viewers() as u64,
             viewers_max,
             refused: count(&counts.refused),
             channels: shared.channels.count() as u64,
@@ -237,6 +248,21 @@ impl Live {
 impl Shared {
     pub fn now_us(&self) -> i64 {
         (self.options.clock)().micros()
+    }
+
+    fn viewers(&self) -> usize {
+        self.options.viewers_max - self.viewers.available_permits()
+    }
+
+    pub fn has_viewers(&self) -> bool {
+        self.viewers() > 0
+    }
+
+    /// Waits until the numbers hold everything up to a position of the log; behind or not, at the deadline they are what is
+    /// known.
+    pub async fn has_read(&self, durable: Position, deadline: Instant) {
+        let mut position = self.position.subscribe();
+        let _ = timeout_at(deadline.into(), position.wait_for(|position| *position >= durable)).await;
     }
 
     /// What was said to another in this tenth of a second is said again, if the log had been read up to `at_least` by then.

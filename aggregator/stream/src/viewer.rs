@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use bytes::Bytes;
 use ridealong_wal::Position;
@@ -35,7 +36,7 @@ pub enum Said {
 pub struct Viewer {
     pub(crate) shared: Arc<Shared>,
     pub(crate) tenant: Arc<str>,
-    pub(crate) numbers: Option<(NumbersRequest, Interval)>,
+    pub(crate) numbers: Option<Numbers>,
     pub(crate) events: Option<Events>,
     pub(crate) _place: OwnedSemaphorePermit,
 }
@@ -51,12 +52,35 @@ pub(crate) struct Events {
     pub missed_unknown: bool,
 }
 
-/// When numbers are due.
-pub(crate) fn every(request: NumbersRequest) -> (NumbersRequest, Interval) {
+/// When which numbers are due.
+pub(crate) struct Numbers {
+    request: NumbersRequest,
+    every: Interval,
+    /// The first ones wait until so much of the log was read, or for so long.
+    first: Option<(Position, Instant)>,
+}
+
+/// At once, then each interval.
+pub(crate) fn every(request: NumbersRequest, first: (Position, Instant)) -> Numbers {
     let mut every = interval(request.interval);
     // A viewer that was slow gets the newest numbers, not all that it missed.
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    (request, every)
+    Numbers { request, every, first: Some(first) }
+}
+
+impl Numbers {
+    async fn next(&mut self, shared: &Shared, tenant: &Arc<str>) -> Said {
+        let at_least = match self.first {
+            Some((durable, deadline)) => {
+                shared.has_read(durable, deadline).await;
+                durable
+            }
+            None => Position::NONE,
+        };
+        self.every.tick().await;
+        self.first = None;
+        Said::Numbers(shared.say(tenant, &self.request, at_least))
+    }
 }
 
 impl Viewer {
@@ -70,10 +94,7 @@ impl Viewer {
         let Self { shared, tenant, numbers, events, .. } = self;
         let due = async {
             match numbers {
-                Some((request, every)) => {
-                    every.tick().await;
-                    Said::Numbers(shared.say(tenant, request, Position::NONE))
-                }
+                Some(numbers) => numbers.next(shared, tenant).await,
                 None => std::future::pending().await,
             }
         };

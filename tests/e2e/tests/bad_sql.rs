@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 const PEAK_MIB_MAX: f64 = 1_500.0;
 /// With a timeout of 3 s, on a busy machine.
 const ANSWERED: Duration = Duration::from_secs(20);
+/// What may be taken on a busy machine.
+const IDLE_WITHIN: Duration = Duration::from_secs(60);
 /// A process that breaks off an answer may take a moment to be gone.
 const DYING: Duration = Duration::from_secs(10);
 
@@ -128,6 +130,62 @@ async fn a_query_that_never_ends_is_stopped_and_holds_nobody_up() -> Result<()> 
     }
     assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
     assert_eq!(aggregator.count("events").await?, 5_001);
+    Ok(())
+}
+
+/// CPU time of the process, in ticks of 10 ms.
+fn cpu_ticks(aggregator: &mut Aggregator) -> Result<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", aggregator.process().id()))?;
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    Ok(fields[11].parse::<u64>()? + fields[12].parse::<u64>()?)
+}
+
+/// Until the process takes less than a tenth of a processor.
+async fn falls_idle(aggregator: &mut Aggregator, after: &str) -> Result<()> {
+    let begun = Instant::now();
+    loop {
+        let before = cpu_ticks(aggregator)?;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        if cpu_ticks(aggregator)? - before <= 5 {
+            return Ok(());
+        }
+        assert!(begun.elapsed() < IDLE_WITHIN, "it works on after: {after}");
+    }
+}
+
+/// Joins of 100,000 rows with themselves: after the 408, or when the client has gone, nobody works on.
+#[tokio::test(flavor = "multi_thread")]
+async fn work_ends_with_its_query() -> Result<()> {
+    let mut aggregator = filled().await?;
+    for _ in 1..20 {
+        let (_, batch) = events::batch("some", 5_000);
+        aggregator.api().post("/api/analytics/batch-track", &batch).await?.expect(200);
+    }
+    assert_eq!(aggregator.count("events").await?, 100_000);
+    for (number, sql) in [
+        "SELECT count(*) FROM events a, events b WHERE a.properties || b.properties = 'x'",
+        "SELECT count(*) FROM events a LEFT JOIN events b ON a.event_id > b.event_id AND a.properties = 'x' || b.properties",
+        "SELECT max(a.event_id) FROM events a JOIN events b ON a.event_type = b.event_type",
+        "WITH RECURSIVE n AS (SELECT 1 AS x UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let body = json!({ "sql": sql, "timeoutMs": 500 });
+        assert_eq!(ask(&aggregator, body).await?.problem(408), "query-timeout", "{sql}");
+        falls_idle(&mut aggregator, sql).await?;
+        let leaving = ask(&aggregator, json!({ "sql": format!("{sql} -- left"), "timeoutMs": 30_000 }));
+        assert!(tokio::time::timeout(Duration::from_millis(500), leaving).await.is_err(), "{sql}");
+        falls_idle(&mut aggregator, sql).await?;
+        if number == 1 {
+            aggregator.flush().await?;
+        }
+    }
+    let ended = "SELECT state, count(*) AS n FROM system.queries WHERE state IN ('timed out', 'cancelled') GROUP BY 1 ORDER BY 1";
+    let told = aggregator.sql(ended).await?.expect(200).json();
+    assert_eq!(told["data"], json!([{ "state": "cancelled", "n": 4 }, { "state": "timed out", "n": 4 }]));
+    let stats = aggregator.api().get("/api/analytics/stats").await?.expect(200).json();
+    assert_eq!((&stats["queries"]["overdueNow"], &stats["queries"]["threadsReplaced"]), (&json!(0), &json!(0)));
     Ok(())
 }
 

@@ -9,6 +9,8 @@ use ridealong_e2e::{Agent, Aggregator, Upstream, events, eventually};
 use serde_json::{Value, json};
 
 const PATIENCE: Duration = Duration::from_secs(30);
+/// What is promised of a stop.
+const STOP: Duration = Duration::from_secs(5);
 /// Close code of RFC 6455: the server goes away; a message is too big.
 const AWAY: u16 = 1001;
 const TOO_BIG: u16 = 1009;
@@ -16,6 +18,15 @@ const TOO_BIG: u16 = 1009;
 async fn track(aggregator: &Aggregator, event: &Value) -> Result<String> {
     let answer = aggregator.api().post("/api/analytics/track", event).await?.expect(202).json();
     Ok(answer["eventId"].as_str().unwrap_or_default().to_owned())
+}
+
+/// Events of 8 KB with consecutive numbers, more than the ring and the sockets hold together when all were sent.
+async fn large(aggregator: &Aggregator, first: u64, count: u64) -> Result<()> {
+    let padding = "x".repeat(8_000);
+    let event = |at| json!({ "eventType": "large", "properties": { "number": first + at, "padding": padding } });
+    let body = json!({ "events": (0..count).map(event).collect::<Vec<Value>>() });
+    aggregator.api().post("/api/analytics/batch-track", &body).await?.expect(200);
+    Ok(())
 }
 
 async fn realtime(aggregator: &Aggregator, query: &str) -> Result<Value> {
@@ -166,14 +177,9 @@ async fn a_viewer_that_does_not_read_slows_nobody_and_is_told() -> Result<()> {
     let query = "events=true&metrics=";
     let mut slow = Viewer::join(&aggregator.url(), query).await?;
     let mut fast = Viewer::join(&aggregator.url(), query).await?;
-    let padding = "x".repeat(8_000);
     let mut sent: u64 = 0;
-    // More than the ring and what lies in the sockets.
     for _ in 0..24 {
-        let events: Vec<Value> = (0..150)
-            .map(|at| json!({ "eventType": "large", "properties": { "number": sent + at, "padding": padding } }))
-            .collect();
-        aggregator.api().post("/api/analytics/batch-track", &json!({ "events": events })).await?.expect(200);
+        large(&aggregator, sent, 150).await?;
         for at in 0..150 {
             assert_eq!(fast.next_of("event").await?["event"]["properties"]["number"], sent + at);
         }
@@ -206,14 +212,19 @@ async fn a_stop_sends_viewers_away_and_does_not_wait_for_them() -> Result<()> {
     let mut aggregator = Aggregator::start(&[]).await?;
     let mut viewers = Vec::new();
     for _ in 0..20 {
-        viewers.push(Viewer::join(&aggregator.url(), "events=true&interval=60s").await?);
+        viewers.push(Viewer::join(&aggregator.url(), "events=true&type=none&interval=60s").await?);
     }
     let mut stream = EventSource::open(&aggregator.url(), "interval=60s", None).await?;
     stream.next().await?.expect("the first numbers");
+    // Two that take nothing any more.
+    let _stuck = Viewer::join(&aggregator.url(), "events=true").await?;
+    let _stuck_too = EventSource::open(&aggregator.url(), "events=true", None).await?;
+    for batch in 0..24 {
+        large(&aggregator, batch * 150, 150).await?;
+    }
     let (status, took) = aggregator.terminate().await?;
     assert!(status.success());
-    // A drain that waits for them would take 1.5 s more.
-    println!("stopped after {took:?}");
+    assert!(took < STOP, "stopped after {took:?}");
     for viewer in &mut viewers {
         assert!(viewer.next().await?.is_ok(), "the first numbers");
         assert_eq!(viewer.next().await?, Err(Closed(Some(AWAY))));

@@ -15,6 +15,7 @@ mod history;
 mod idle;
 mod json;
 mod measured;
+mod metrics;
 mod overload;
 mod process;
 mod program;
@@ -54,6 +55,8 @@ enum Command {
     Export(export::Options),
     /// JSON events a second through POST /batch-track, acknowledged when fsynced
     Json(json::Options),
+    /// Answers of POST /metrics over days of data: cold, warm, again, and while events come in
+    Metrics(metrics::Options),
     /// Goodput, memory and health at many times what can be taken
     Overload(overload::Options),
     /// Memory of the agent with many silent connections
@@ -83,6 +86,7 @@ fn run(arguments: Arguments) -> Result<()> {
         Command::History(options) => runtime.block_on(history::run(options, &binaries)),
         Command::Export(options) => runtime.block_on(export::run(options, &binaries)),
         Command::Json(options) => runtime.block_on(json::run(options, &binaries)),
+        Command::Metrics(options) => runtime.block_on(metrics::run(options, &binaries)),
         Command::Overload(options) => runtime.block_on(overload::run(options, &binaries)),
         Command::Idle(options) => runtime.block_on(idle::run(options, &binaries)),
         Command::Rest(options) => runtime.block_on(rest::run(options, &binaries)),

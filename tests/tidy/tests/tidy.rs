@@ -46,8 +46,8 @@ fn some_crates_are_named_in_one_place_only() {
         ("backoff::", &["agent/src/shipper/retry.rs"]),
         ("bincode::", &["common/src/block.rs", "common/src/frame.rs"]),
         ("reqwest::", &["agent/src/shipper.rs", "aggregator/src/command/server.rs"]),
-        ("datafusion::", &["aggregator/engine/", "aggregator/lake/", "aggregator/query/"]),
-        ("deltalake::", &["aggregator/engine/", "aggregator/lake/", "aggregator/query/"]),
+        ("datafusion::", &["aggregator/engine/", "aggregator/lake/", "aggregator/query/", "aggregator/rollup/"]),
+        ("deltalake::", &["aggregator/engine/", "aggregator/lake/", "aggregator/query/", "aggregator/rollup/"]),
         (
             "axum::",
             &["aggregator/api/", "aggregator/src/serve.rs", "agent/src/local_api", "agent/src/run.rs", "common/edge/"],

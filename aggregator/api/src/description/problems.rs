@@ -119,6 +119,16 @@ parts! {
         503 "busy" "as many queries run as may run at once"
         503 "store-unreachable" "the store of the tables cannot be read now"
     }
+    /// Metrics over time.
+    Metrics {
+        400 "invalid-metrics" "a name, a filter, the range or the granularity is not valid; the detail names the key"
+        400 "too-many-groups" "the answer would have more groups than one may"
+        408 "query-timeout" "it did not finish in time"
+        500 "query-failed" "a fault of the program; it is in its log"
+        503 "behind" "rows acknowledged before are not readable yet"
+        503 "busy" "as much runs as may run at once"
+        503 "store-unreachable" "the store of the tables cannot be read now"
+    }
     /// One event that is named by its id.
     StoredEvent {
         404 "no-such-event" "no event of this id is stored"

@@ -258,9 +258,68 @@ pub(crate) struct QueryAnswered {
     truncated: bool,
     /// Milliseconds
     execution_time: f64,
-    /// As the engine ran it, indented
+    /// What ran, an indented step a line, with rows, times and files
     query_plan: String,
     query_id: String,
+    /// It was worked out for an earlier query, from the same rows
+    cache_hit: bool,
+    /// Every row acknowledged longer ago than so many milliseconds is in it
+    data_freshness: f64,
+}
+
+/// Metrics by bucket and dimensions, and how they were found
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MetricsAnswered {
+    /// One object a row: its dimensions, `timestamp` when there is a granularity, its metrics; by time, then by dimensions
+    data: Vec<Map<String, Value>>,
+    metadata: MetricsMetadata,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct MetricsMetadata {
+    /// Rows of `data`
+    total_rows: u64,
+    /// Milliseconds
+    execution_time: f64,
+    /// How many milliseconds ago every row acknowledged by then was certainly counted
+    data_freshness: f64,
+    query_id: String,
+    /// Nothing was computed
+    cache_hit: bool,
+    /// `rollups`, `summaries`, `rows`, joined by `+`
+    #[schema(example = "summaries")]
+    data_source: String,
+    /// `low`, `medium` or `high`: 100 a file, 1 a cell, 4 a row, below 100,000, below 4,000,000, above
+    query_complexity: String,
+    /// Rows were left out: there are more than 10,000
+    partial: bool,
+    time_range: MetricsAnsweredRange,
+    files_read: u64,
+    cells_read: u64,
+    rows_read: u64,
+    relative_error: MetricsError,
+}
+
+/// What was counted: summaries have whole intervals of 10 s
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MetricsAnsweredRange {
+    #[schema(format = DateTime)]
+    from: String,
+    #[schema(format = DateTime)]
+    to: String,
+}
+
+/// What estimates may be off by, relative; null when there are none
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MetricsError {
+    /// Of percentiles
+    latency: Option<f64>,
+    /// Of `unique_users` and `unique_sessions`; 0 when all are exact
+    distinct: Option<f64>,
 }
 
 /// A column by its SQL name and type

@@ -30,3 +30,13 @@ pub(crate) struct LiveNumber {
     #[schema(nullable = false)]
     estimated: Option<bool>,
 }
+
+/// A message of a stream, as server-sent events have it
+#[derive(ToSchema)]
+pub(crate) struct StreamMessage {
+    /// What the WebSocket sends: JSON
+    data: String,
+    /// By which a stream goes on: `Last-Event-ID`
+    #[schema(nullable = false)]
+    id: Option<String>,
+}

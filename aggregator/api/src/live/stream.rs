@@ -11,7 +11,9 @@ use ridealong_edge::Failure;
 use ridealong_edge::parameters::Parameters;
 use ridealong_stream::{EventMark, Said, Viewer};
 use tokio::time::timeout;
+use utoipa::IntoParams;
 
+use super::shapes::StreamMessage;
 use super::{ALIVE_EVERY, LiveParameters, subscribe};
 use crate::description::problems::{Fails, LiveMetrics, Looking, Parameter};
 use crate::parameter::invalid;
@@ -22,14 +24,24 @@ const BEGIN: &[u8] = b"retry: 1000\n\n";
 const ALIVE: &[u8] = b":\n\n";
 const LAST_EVENT_ID: &str = "last-event-id";
 
+/// What an event source says when it comes back.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "described; read from the headers")]
+pub(crate) struct LastEvent {
+    /// The `id` of the last event seen: those after it come first
+    #[param(rename = "Last-Event-ID", value_type = String, required = false)]
+    last_event_id: Option<String>,
+}
+
 /// Live numbers and events, as server-sent events
 ///
 /// The same messages as `/live` pushes, each in one `data:` line; those of events with their `id:`, after which `Last-Event-ID`
 /// goes on. The answer has no end.
 #[utoipa::path(get, path = "/live/stream", operation_id = "liveStream", tag = "live",
-    params(LiveParameters, ("Last-Event-ID" = Option<String>, Header, description = "The `id` of the last event seen")),
+    params(LiveParameters, LastEvent),
     responses(
-        (status = 200, body = String, content_type = "text/event-stream", description = "Messages, without end"),
+        (status = 200, body = StreamMessage, content_type = "text/event-stream", description = "Messages, without end"),
         Fails<(Parameter, LiveMetrics, Looking)>
     ))]
 pub(crate) async fn stream(

@@ -1,3 +1,5 @@
+mod isolation;
+
 use std::sync::Arc;
 
 use ridealong_catalog::Catalog;
@@ -12,6 +14,7 @@ use ridealong_model::lake::Lake as _;
 use ridealong_wal::disk::memory::MemoryDisk;
 use ridealong_wal::{NewEntry, Wal, WalOptions};
 use serde_json::{Value, json};
+use tokio::runtime::Runtime;
 
 use super::*;
 
@@ -19,16 +22,20 @@ fn catalog() -> Catalog {
     Catalog::open(Arc::new(MemoryDisk::default())).expect("a catalog")
 }
 
-struct Sandbox {
-    _folder: tempfile::TempDir,
-    runtime: Runtime,
+pub(crate) struct Sandbox {
+    folder: tempfile::TempDir,
+    pub runtime: Runtime,
     wal: Wal,
-    lake: Lake,
-    engine: Engine,
+    pub lake: Lake,
+    pub engine: Arc<Engine>,
 }
 
 impl Sandbox {
-    fn new() -> Self {
+    pub fn new() -> Self {
+        Self::with(|engine| engine)
+    }
+
+    pub fn with(change: impl FnOnce(Engine) -> Engine) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let (wal, _) = Wal::open(WalOptions::new(folder.path().join("log"))).expect("a log");
         let journal = Arc::new(ridealong_wal::disk::RealDisk::new(&folder.path().join("journal")).expect("a folder"));
@@ -45,8 +52,9 @@ impl Sandbox {
         };
         let engine = Engine::start(lake.clone(), options).expect("an engine");
         let engine = engine.with_ledger(Arc::new(Ingest::new(wal.clone(), catalog(), Enricher::default())));
+        let engine = Arc::new(change(engine));
         let runtime = Runtime::new().expect("a runtime");
-        Self { _folder: folder, runtime, wal, lake, engine }
+        Self { folder, runtime, wal, lake, engine }
     }
 
     fn append(&self, tenant: &str, table: Table, rows: u32, payload: Vec<u8>) {
@@ -54,7 +62,7 @@ impl Sandbox {
         self.runtime.block_on(self.wal.append(entry)).expect("appended");
     }
 
-    fn track(&self, tenant: &str, events: &[Value]) {
+    pub fn track(&self, tenant: &str, events: &[Value]) {
         let rows: Vec<TrackedEvent> = events
             .iter()
             .map(|event| TrackedEvent::from_json(event, &Defaults::default(), Timestamp(0)).expect("an event"))
@@ -63,28 +71,47 @@ impl Sandbox {
         self.append(tenant, Table::Events, rows.len() as u32, payload);
     }
 
-    fn requests(&self, count: u64) {
-        let rows: Vec<RequestRow> = (0..count).map(request).collect();
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
+    pub fn flush(&self) {
+        self.runtime.block_on(self.lake.flush()).expect("flushed");
+    }
+
+    pub fn requests(&self, count: u64) {
+        self.requests_from(0, count);
+    }
+
+    pub fn requests_from(&self, first: u64, count: u64) {
+        let rows: Vec<RequestRow> = (first..first + count).map(request).collect();
         let payload = RequestRow::block(&rows, &Resource { service: "shop".into(), ..Resource::default() });
         self.append("default", Table::Requests, count as u32, payload.encode().expect("encodes"));
     }
 
-    fn ask(&self, tenant: &str, request: QueryRequest) -> Result<QueryAnswer, QueryError> {
+    pub fn ask(&self, tenant: &str, request: QueryRequest) -> Result<QueryAnswer, QueryError> {
         let tenant = TenantId::parse(tenant).expect("a tenant");
         self.runtime.block_on(self.engine.query(&tenant, request))
     }
 
-    fn rows(&self, sql: &str) -> Value {
+    pub fn rows(&self, sql: &str) -> Value {
         let answer = self.ask("default", QueryRequest::new(sql)).expect(sql);
         serde_json::from_slice(&answer.rows_json).expect("JSON")
     }
 
     /// The answer with all rows hot, and again with all rows cold.
-    fn twice(&self, sql: &str) -> Value {
+    pub fn twice(&self, sql: &str) -> Value {
         let hot = self.rows(sql);
         self.runtime.block_on(self.lake.flush()).expect("flushed");
         assert_eq!(self.rows(sql), hot, "{sql}: cold differs from hot");
         hot
+    }
+}
+
+impl Engine {
+    /// Keeps one of its threads busy.
+    pub fn spawn_for_test(&self, work: impl FnOnce() + Send + 'static) {
+        self.watchdog.handle().expect("it runs").spawn(async move { work() });
     }
 }
 
@@ -168,6 +195,11 @@ fn properties_are_read_by_key_and_parameters_are_values() {
     );
     assert_eq!(rows[0]["total"], "12.5");
     assert_eq!(rows.as_array().map(Vec::len), Some(1));
+    let values = sandbox.twice(
+        "SELECT properties->'total' AS total, properties->'städte' AS cities, properties->'none' AS none
+         FROM events ORDER BY properties->>'total' LIMIT 1",
+    );
+    assert_eq!(values, json!([{ "total": "12.5", "cities": r#"["Zürich"]"#, "none": null }]));
     let request = QueryRequest::new("SELECT count(*) AS c FROM events WHERE event_type = $1").param("' OR true --");
     let answer = sandbox.ask("default", request).expect("answered");
     assert_eq!(answer.rows_json, br#"[{"c":0}]"#);

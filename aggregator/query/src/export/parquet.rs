@@ -49,10 +49,10 @@ pub(super) async fn write(schema: &SchemaRef, mut rows: Rows, chunks: &mut Chunk
             let taken = (batch.num_rows() - at).min(GROUP_ROWS - open.rows);
             open.push(batch.slice(at, taken).columns(), taken).await;
             at += taken;
-            if open.rows == GROUP_ROWS {
-                if let Some(before) = std::mem::replace(&mut ended, group.take().map(Group::closed)) {
-                    append(before, &mut writer, &buffer, chunks).await?;
-                }
+            if open.rows == GROUP_ROWS
+                && let Some(before) = std::mem::replace(&mut ended, group.take().map(Group::closed))
+            {
+                append(before, &mut writer, &buffer, chunks).await?;
             }
         }
     }

@@ -281,3 +281,32 @@ async fn a_start_that_cannot_know_the_last_minute_says_what_its_numbers_cover() 
     assert!(shown["windowSeconds"].as_f64() > Some(58.0), "a minute later it is whole");
     live.close();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_nobody_looks_nothing_is_read_and_who_comes_back_finds_the_last_minute() {
+    let (log, clock) = (Log::open(), ManualClock::new());
+    let live = Live::start(options(&clock), log.wal.clone()).expect("a thread");
+    append(&log, "acme", 0..3, clock.now_us()).await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!((live.status().position, live.status().behind_ms), (0, 0), "nobody has asked yet");
+    assert_eq!(numbers(&live, &[Metric::EventCount]).await, [json!(3)]);
+    let read = live.status().position;
+    // Ten minutes without a question; some came in the last of them.
+    clock.advance(540_000_000);
+    tokio::time::timeout(PATIENCE, async {
+        while live.status().position != read || !live.is_dozing() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+    .expect("it dozes");
+    append(&log, "acme", 3..8, clock.now_us()).await;
+    clock.advance(70_000_000);
+    append(&log, "acme", 8..10, clock.now_us()).await;
+    assert_eq!(live.status().position, read);
+    let mut viewer = live.subscribe(&acme(), events_of(all(), None)).expect("room");
+    append(&log, "acme", 10..12, clock.now_us()).await;
+    assert_eq!(until(&mut viewer, 11).await.0, [10, 11]);
+    assert_eq!(numbers(&live, &[Metric::EventCount]).await, [json!(4)]);
+    live.close();
+}
