@@ -70,8 +70,7 @@ mod tests {
             "truncated": false,
         });
         let rows = serde_json::from_value(rows).expect("rows");
-        let expected =
-            "name          | count\n--------------+------\nä             | 12345\nb\\u{1b}[2J\\n |\n(2 rows)\n";
+        let expected = "name         | count\n-------------+------\nä            | 12345\nb\\u{1b}[2J\\n |\n(2 rows)\n";
         assert_eq!(text(&rows), expected);
     }
 }

@@ -1,4 +1,5 @@
-//! Who is named by rows of events: whose visits have to be made anew when these change.
+//! Who is named by rows of events: whose visits have to be made anew when these change. An empty text names nobody, as in
+//! visits: taken for a name, it would be found in events and not in the visits that they have made.
 
 use std::collections::BTreeSet;
 
@@ -37,8 +38,9 @@ impl People {
                 continue;
             };
             for row in chosen.values().set_indices().filter(|row| texts.is_valid(*row)) {
-                if !names.contains(texts.value(row)) {
-                    names.insert(texts.value(row).to_owned());
+                let name = texts.value(row);
+                if !name.is_empty() && !names.contains(name) {
+                    names.insert(name.to_owned());
                 }
             }
         }
@@ -47,7 +49,7 @@ impl People {
 
     pub fn add_name(&mut self, column: &str, name: &str) {
         let Self::Named(names) = self else { return };
-        if let Some(at) = COLUMNS.iter().position(|other| *other == column) {
+        if let Some(at) = COLUMNS.iter().position(|other| *other == column).filter(|_| !name.is_empty()) {
             names[at].insert(name.to_owned());
         }
     }
