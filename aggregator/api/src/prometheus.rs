@@ -50,7 +50,7 @@ fn queries(text: &mut Text, status: &QueryStatus) {
     let ended = [
         ("done", status.done),
         ("failed", status.failed),
-        ("timed out", status.timed_out),
+        ("timed_out", status.timed_out),
         ("cancelled", status.cancelled),
     ];
     for (state, count) in ended {

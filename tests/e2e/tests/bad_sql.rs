@@ -181,9 +181,9 @@ async fn work_ends_with_its_query() -> Result<()> {
             aggregator.flush().await?;
         }
     }
-    let ended = "SELECT state, count(*) AS n FROM system.queries WHERE state IN ('timed out', 'cancelled') GROUP BY 1 ORDER BY 1";
+    let ended = "SELECT state, count(*) AS n FROM system.queries WHERE state IN ('timed_out', 'cancelled') GROUP BY 1 ORDER BY 1";
     let told = aggregator.sql(ended).await?.expect(200).json();
-    assert_eq!(told["data"], json!([{ "state": "cancelled", "n": 4 }, { "state": "timed out", "n": 4 }]));
+    assert_eq!(told["data"], json!([{ "state": "cancelled", "n": 4 }, { "state": "timed_out", "n": 4 }]));
     let stats = aggregator.api().get("/api/analytics/stats").await?.expect(200).json();
     assert_eq!((&stats["queries"]["overdueNow"], &stats["queries"]["threadsReplaced"]), (&json!(0), &json!(0)));
     Ok(())

@@ -40,7 +40,7 @@ impl State {
             State::Running => "running",
             State::Done => "done",
             State::Failed => "failed",
-            State::TimedOut => "timed out",
+            State::TimedOut => "timed_out",
             State::Cancelled => "cancelled",
             State::Truncated => "truncated",
         }
