@@ -8,19 +8,9 @@
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/ridealong
-venv=$cache/ingest-venv
-binaries=${RIDEALONG_BINARIES:-${CARGO_TARGET_DIR:-$here/../../target}/debug}
+source "$here/../venv.sh"
+python_of ingest "$here/ingest-requirements.txt"
 events=${1:-1000000}
-wanted=$(sha256sum <"$here/ingest-requirements.txt" | cut -d' ' -f1)
-
-if [ "$(cat "$venv/requirements.sha256" 2>/dev/null || true)" != "$wanted" ]; then
-    rm -rf "$venv"
-    mkdir -p "$cache"
-    python3 -m venv "$venv"
-    "$venv/bin/pip" install --quiet --disable-pip-version-check -r "$here/ingest-requirements.txt"
-    echo "$wanted" >"$venv/requirements.sha256"
-fi
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -10,18 +10,7 @@
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/ridealong
-venv=$cache/ingest-venv
-binaries=${RIDEALONG_BINARIES:-${CARGO_TARGET_DIR:-$here/../../target}/debug}
-wanted=$(sha256sum <"$here/ingest-requirements.txt" | cut -d' ' -f1)
+source "$here/../venv.sh"
+python_of ingest "$here/ingest-requirements.txt"
 
-if [ "$(cat "$venv/requirements.sha256" 2>/dev/null || true)" != "$wanted" ]; then
-    rm -rf "$venv"
-    mkdir -p "$cache"
-    python3 -m venv "$venv"
-    "$venv/bin/pip" install --quiet --disable-pip-version-check -r "$here/ingest-requirements.txt"
-    echo "$wanted" >"$venv/requirements.sha256"
-fi
-
-export PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=''
 exec "$venv/bin/python" "$here/queries.py" --binaries "$binaries" --cache "$cache" "$@"
